@@ -1,0 +1,8 @@
+"""The application factory: ``create_app()`` and what it is made of.
+
+Imported as ``flask_cqlalchemy.factory``: under its bare name the folder would be a second copy of
+every class.
+"""
+
+if __name__ != "flask_cqlalchemy.factory":
+    raise ImportError(f"import flask_cqlalchemy.factory, not {__name__}")

@@ -1,0 +1,228 @@
+"""``flask cql``: the commands of an application that uses the extension.
+
+Each command works on the current application's clusters. What destroys data asks first, or takes
+``--yes``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from .. import tables
+from ..errors import CQLAlchemyError
+from ..extension import EXTENSION_NAME
+from .output import print_table
+
+if TYPE_CHECKING:
+    from ..connection import Connection
+    from ..extension import CQLAlchemy
+    from ..models import BoundModel
+
+P = ParamSpec("P")
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+_yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def _command(function: Callable[P, None]) -> Callable[P, None]:
+    """Run in the application's context, and end with a message where the kit raises an error."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except CQLAlchemyError as error:
+            raise click.ClickException(str(error)) from error
+
+    return with_appcontext(run)
+
+
+def _database() -> CQLAlchemy:
+    database: CQLAlchemy = current_app.extensions[EXTENSION_NAME]
+    return database
+
+
+def _chosen(names: Sequence[str]) -> list[type[BoundModel]]:
+    """Return the models of these names, or every model where no name is given."""
+    database = _database()
+    known = {model.__name__: model for model in database.models}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise click.ClickException(
+            f"There is no model {unknown[0]}; the models are {', '.join(sorted(known)) or 'none'}."
+        )
+    return [known[name] for name in names] if names else list(database.models)
+
+
+def _place(model: type[BoundModel]) -> tuple[str, str]:
+    return model._get_keyspace() or "", model._raw_column_family_name()
+
+
+def _say(done: Iterable[str]) -> None:
+    for sentence in done:
+        click.echo(f"{sentence[0].upper()}{sentence[1:]}.")
+
+
+def make_group() -> click.Group:
+    """Return the ``cql`` group: one for each application, since a Group is mutable."""
+    group = click.Group("cql", help="Work with the application's Cassandra keyspaces and models.")
+    for command in (status, models, sync, drop, truncate):
+        group.add_command(command)
+    return group
+
+
+@click.command()
+@_json_option
+@_command
+def status(as_json: bool) -> None:
+    """Show the clusters, their nodes and the keyspaces in use."""
+    database = _database()
+    binds = database.binds
+    found = [_describe(bind, database.find_connection(bind)) for bind in binds]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for number, cluster in enumerate(found):
+        if number:
+            click.echo()
+        click.echo(f"bind      {cluster['bind']}")
+        click.echo(f"cluster   {cluster['cluster']}")
+        click.echo(f"keyspace  {cluster['keyspace']} ({cluster['replication']})")
+        agreed = "agreed" if cluster["schema_agreed"] else "the nodes disagree"
+        click.echo(f"schema    {agreed}")
+        rows = [
+            [
+                str(host["address"]),
+                str(host["data_center"]),
+                str(host["version"]),
+                str(host["state"]),
+            ]
+            for host in cluster["hosts"]  # type: ignore[attr-defined]
+        ]
+        print_table(["node", "data centre", "version", "state"], rows)
+
+
+def _describe(bind: str, connection: Connection) -> dict[str, object]:
+    cluster = connection.cluster
+    keyspace = _database().find_keyspace(bind)
+    live = cluster.metadata.keyspaces.get(keyspace)
+    strategy = live.replication_strategy.export_for_schema() if live else "does not exist yet"
+    return {
+        "bind": bind,
+        "cluster": cluster.metadata.cluster_name,
+        "keyspace": keyspace,
+        "replication": strategy,
+        "schema_agreed": bool(cluster.control_connection.wait_for_schema_agreement(wait_time=1)),
+        "hosts": [
+            {
+                "address": f"{host.address}:{cluster.port}",
+                "data_center": host.datacenter,
+                "version": host.release_version,
+                "state": "up" if host.is_up else "down",
+            }
+            for host in sorted(cluster.metadata.all_hosts(), key=lambda host: str(host.address))
+        ],
+    }
+
+
+@click.command()
+@_json_option
+@_command
+def models(as_json: bool) -> None:
+    """List the models, and whether their tables are there."""
+    found = []
+    for model in _database().models:
+        keyspace, table = _place(model)
+        live = model._find_connection().cluster.metadata.keyspaces.get(keyspace)
+        found.append(
+            {
+                "model": model.__name__,
+                "bind": model.__bind_key__,
+                "keyspace": keyspace,
+                "table": table,
+                "columns": len(model._columns),
+                "exists": live is not None and table in live.tables,
+            }
+        )
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif not found:
+        click.echo("The application has no models. Are the modules that define them imported?")
+    else:
+        rows = [
+            [
+                str(entry["model"]),
+                str(entry["bind"]),
+                f"{entry['keyspace']}.{entry['table']}",
+                str(entry["columns"]),
+                "yes" if entry["exists"] else "no: flask cql sync",
+            ]
+            for entry in found
+        ]
+        print_table(["model", "bind", "table", "columns", "table exists"], rows)
+
+
+@click.command()
+@_command
+def sync() -> None:
+    """Create the keyspaces, types and tables that the models need and the cluster lacks.
+
+    A table that exists gains missing columns and indexes. Nothing is removed.
+    """
+    done = _database().sync_db()
+    _say(done or ["everything is there already"])
+
+
+@click.command()
+@click.argument("names", metavar="[MODEL]...", nargs=-1)
+@_yes_option
+@_command
+def drop(names: tuple[str, ...], yes: bool) -> None:
+    """Drop the tables of MODELs, or of all models with their types, and all their rows."""
+    database = _database()
+    chosen = _chosen(names)
+    _confirm("Drop", chosen, yes)
+    if not names:
+        done = database.drop_all()
+    else:
+        done = []
+        for model in chosen:
+            keyspace, table = _place(model)
+            connection = model._find_connection()
+            tables.refresh(connection)
+            done += tables.drop(connection, keyspace, "table", table)
+    _say(done or ["there was nothing to drop"])
+
+
+@click.command()
+@click.argument("names", metavar="[MODEL]...", nargs=-1)
+@_yes_option
+@_command
+def truncate(names: tuple[str, ...], yes: bool) -> None:
+    """Remove every row of the tables of MODELs, or of all models. All nodes must be up."""
+    chosen = _chosen(names)
+    _confirm("Remove every row of", chosen, yes)
+    for keyspace, table, connection in {
+        (*_place(model), model._find_connection()): None for model in chosen
+    }:
+        live = tables.refresh(connection).metadata.keyspaces.get(keyspace)
+        if live is None or table not in live.tables:
+            click.echo(f"The table {keyspace}.{table} does not exist.")
+            continue
+        tables.truncate(connection, keyspace, table)
+        click.echo(f"Emptied the table {keyspace}.{table}.")
+
+
+def _confirm(verb: str, chosen: Sequence[type[BoundModel]], yes: bool) -> None:
+    if not chosen:
+        raise click.ClickException("The application has no models.")
+    names = sorted({".".join(_place(model)) for model in chosen})
+    if not yes:
+        click.confirm(f"{verb} {', '.join(names)}?", abort=True)

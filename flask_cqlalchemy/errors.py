@@ -1,0 +1,101 @@
+"""Every exception of the kit.
+
+    CQLAlchemyError
+    ├── ConfigError              settings that cannot be used; names every key at fault
+    │   └── NoConfig             no settings that say where Cassandra is
+    ├── NoAppError               a query outside an application
+    ├── SchemaError              a model and its live table or keyspace cannot be brought together
+    ├── LocalClusterError        a local Cassandra could not be run
+    ├── CassandraUnavailable     503: no node answered, or too few replicas are alive
+    │   └── RequestTimedOut      503: a node accepted the request and did not finish in time
+    └── OutcomeUnknown           503: a write that must not be repeated may have been applied
+
+An error speaks to two readers. ``str(error)`` and ``__cause__`` name the host, model, column or key
+for whoever reads the log; ``description``, which Flask shows to anyone, is a fixed sentence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from werkzeug.exceptions import ServiceUnavailable
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+#: Seconds that a 503 tells a client to wait (RFC 9110, 10.2.3). A returning node is noticed within
+#: about two seconds (connection.RECONNECT_MAX_DELAY), so a shorter wait would only add load.
+RETRY_AFTER = 2
+
+
+class CQLAlchemyError(Exception):
+    """Base of every exception that this package defines."""
+
+
+class ConfigError(CQLAlchemyError):
+    """One or more settings cannot be used.
+
+    :ivar problems: one sentence per problem, each of which begins with the key's name.
+    """
+
+    def __init__(self, problems: list[str] | str) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class NoConfig(ConfigError):  # noqa: N818 - the name is that of version 2
+    """Nothing in the configuration says where Cassandra is, or in which keyspace to work."""
+
+
+class NoAppError(CQLAlchemyError, RuntimeError):
+    """A query was made where no initialised application can be found."""
+
+
+class SchemaError(CQLAlchemyError):
+    """A model and the live schema disagree in a way that only a person can settle."""
+
+
+class LocalClusterError(CQLAlchemyError):
+    """A local Cassandra could not be started, shared or stopped."""
+
+
+class _PublicServiceUnavailable(CQLAlchemyError, ServiceUnavailable):  # noqa: N818
+    """A 503 whose ``str()`` is for the log and whose page is a fixed sentence."""
+
+    public_description: ClassVar[str]
+
+    def __init__(self, detail: str) -> None:
+        ServiceUnavailable.__init__(self, self.public_description, retry_after=RETRY_AFTER)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return self.detail
+
+    def get_description(
+        self,
+        environ: WSGIEnvironment | None = None,
+        scope: dict[str, object] | None = None,
+    ) -> str:
+        del environ, scope
+        return f"<p>{self.public_description}</p>"
+
+
+class CassandraUnavailable(_PublicServiceUnavailable):
+    """No node could be reached, or fewer replicas are alive than the consistency level needs."""
+
+    public_description = "The database cannot be reached at the moment. Please try again shortly."
+
+
+class RequestTimedOut(CassandraUnavailable):
+    """Nothing answered in ``CASSANDRA_REQUEST_TIMEOUT``; a plain write may be repeated."""
+
+    public_description = "The database did not answer in time. Please try again shortly."
+
+
+class OutcomeUnknown(_PublicServiceUnavailable):
+    """A counter update or conditional write got no answer: read before you repeat it."""
+
+    public_description = (
+        "The database did not confirm the change, which may or may not have been made. "
+        "Please check before you try again."
+    )

@@ -1,0 +1,252 @@
+"""``db.Model`` and ``db.UserType``: cqlengine's classes, bound to a ``CQLAlchemy`` object.
+
+cqlengine keeps its default keyspace and connection in globals of the process. A bound model asks
+its ``CQLAlchemy`` object instead, which answers for the current application. For cqlengine's own
+code (``BatchQuery``, ``cassandra.cqlengine.management``) each bind stands in cqlengine's registry
+under a name of its own; the registry's default connection is never set, read or replaced.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from cassandra.cqlengine import CQLEngineException, columns
+from cassandra.cqlengine import connection as cqlengine_connection
+from cassandra.cqlengine.models import Model as CQLEngineModel
+from cassandra.cqlengine.models import ModelMetaClass, hybrid_classmethod
+from cassandra.cqlengine.usertype import UserType as CQLEngineUserType
+
+from .config import DEFAULT_BIND
+from .query import DMLQuery, QuerySet
+
+if TYPE_CHECKING:
+    from cassandra.cluster import Cluster, ResultSet
+    from cassandra.cqlengine.query import BatchQuery
+
+    from .connection import Connection
+
+
+class Database(Protocol):
+    """What a model asks its ``CQLAlchemy`` object."""
+
+    registry: Registry
+
+    def find_keyspace(self, bind: str) -> str:
+        """Return the keyspace in force for ``bind`` in the current context."""
+        ...
+
+    def find_connection(self, bind: str) -> Connection:
+        """Return the current application's connection for ``bind``."""
+        ...
+
+    def has_app(self) -> bool:
+        """Say whether there is a current application to answer for."""
+        ...
+
+
+class _RoutedSession:
+    """The part of a driver session that cqlengine's own code uses."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def execute(
+        self, query: Any, parameters: Any = None, timeout: float | object | None = None
+    ) -> ResultSet:
+        return self._connection.execute(query, parameters, timeout=timeout, subject="batch")
+
+
+class _RoutedConnection(cqlengine_connection.Connection):  # type: ignore[misc]
+    """An entry in cqlengine's registry that leads to the current application's connection."""
+
+    def __init__(self, name: str, database: Database, bind: str) -> None:
+        super().__init__(name, hosts=None)
+        self._database = weakref.ref(database)
+        self._bind = bind
+
+    def _find(self) -> Connection:
+        database = self._database()
+        if database is None:
+            raise ReferenceError("the CQLAlchemy object of this model is gone")
+        return database.find_connection(self._bind)
+
+    @property
+    def session(self) -> _RoutedSession:
+        return _RoutedSession(self._find())
+
+    @property
+    def cluster(self) -> Cluster:
+        return self._find().cluster
+
+
+class Registry:
+    """The models and user types of one ``CQLAlchemy`` object, in the order of their definition."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, database: Database) -> None:
+        self.models: list[type[BoundModel]] = []
+        self.types: list[type[CQLEngineUserType]] = []
+        self._database = weakref.ref(database)
+        self._number = next(self._numbers)
+        self._names: dict[str, str] = {}
+        weakref.finalize(database, _unregister, self._names)
+
+    def add_model(self, model: type[BoundModel]) -> None:
+        """Add a model; one of the same module and name, as in a reloaded notebook, is replaced."""
+        twins = [known for known in self.models if _same_definition(known, model)]
+        for known in twins:
+            self.models.remove(known)
+        self.models.append(model)
+        for user_type in user_types_of(model):
+            self.add_type(user_type)
+
+    def add_type(self, user_type: type[CQLEngineUserType]) -> None:
+        """Add a user type behind those that its fields need."""
+        for field in user_type._fields.values():
+            for inner in _user_types_in(field):
+                self.add_type(inner)
+        if user_type not in self.types:
+            self.types = [
+                known for known in self.types if not _same_definition(known, user_type)
+            ] + [user_type]
+
+    def connection_name(self, bind: str) -> str:
+        """Return the name under which cqlengine's registry knows ``bind``."""
+        name = self._names.get(bind)
+        if name is None:
+            name = self._names[bind] = f"flask_cqlalchemy.{self._number}.{bind}"
+            database = self._database()
+            assert database is not None  # noqa: S101 - the registry belongs to it
+            cqlengine_connection._connections[name] = _RoutedConnection(name, database, bind)
+        return name
+
+
+def _unregister(names: dict[str, str]) -> None:
+    for name in names.values():
+        cqlengine_connection._connections.pop(name, None)
+
+
+def _same_definition(one: type, other: type) -> bool:
+    return (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
+
+
+def _user_types_in(column: columns.Column) -> list[type[CQLEngineUserType]]:
+    found: list[type[CQLEngineUserType]] = []
+    columns.resolve_udts(column, found)
+    return found
+
+
+def user_types_of(model: type[BoundModel]) -> Iterator[type[CQLEngineUserType]]:
+    """Yield the user types that the columns of ``model`` name."""
+    for column in model._columns.values():
+        yield from _user_types_in(column)
+
+
+class _ModelMeta(ModelMetaClass):  # type: ignore[misc]
+    def __init__(self, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> None:
+        super().__init__(name, bases, attrs)
+        if not attrs["__abstract__"] and not _is_clone(name, bases, attrs):
+            model: Any = self
+            model._database.registry.add_model(model)
+
+
+def _is_clone(name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> bool:
+    """Recognise the class that cqlengine makes of a model for ``using()`` and ``ContextQuery``."""
+    base = bases[0]
+    return (
+        "__qualname__" not in attrs
+        and base.__name__ == name
+        and not getattr(base, "__abstract__", True)
+    )
+
+
+class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
+    """The base of every ``db.Model``.
+
+    Beside what cqlengine documents (``__keyspace__``, ``__table_name__``, ``__options__``,
+    ``__abstract__``, ``__discriminator_value__``) a model may set ``__bind_key__`` to the name of
+    an entry of ``CASSANDRA_BINDS``.
+    """
+
+    __abstract__ = True
+    __bind_key__: ClassVar[str] = DEFAULT_BIND
+    __queryset__ = QuerySet
+    __dmlquery__ = DMLQuery
+    _database: ClassVar[Database]
+
+    @classmethod
+    def _get_keyspace(cls) -> str | None:
+        # cqlengine asks while it makes the class, too, when there is no application yet.
+        if cls.__keyspace__ or not cls._database.has_app():
+            return cls.__keyspace__  # type: ignore[no-any-return]
+        return cls._database.find_keyspace(cls.__bind_key__)
+
+    @classmethod
+    def column_family_name(cls, include_keyspace: bool = True) -> str:
+        """Return the table's name in CQL, quoted where it must be.
+
+        :raises NoAppError: if the keyspace is an application's, and there is none.
+        """
+        if include_keyspace and not cls.__keyspace__:
+            cls._database.find_keyspace(cls.__bind_key__)
+        return super().column_family_name(include_keyspace)  # type: ignore[no-any-return]
+
+    @classmethod
+    def _find_connection(cls, bind: str | None = None) -> Connection:
+        """Return the connection of ``bind``, of the model's own, or of its bind key."""
+        return cls._database.find_connection(bind or cls.__connection__ or cls.__bind_key__)
+
+    @classmethod
+    def _join_batch(cls, batch: BatchQuery) -> None:
+        """Send one of cqlengine's batches where this model's statements go."""
+        name = cls._database.registry.connection_name(cls.__bind_key__)
+        if batch._connection is None:
+            batch._connection = name
+        elif batch._connection != name:
+            raise CQLEngineException(
+                f"{cls.__name__} uses the bind {cls.__bind_key__!r}; the batch holds statements of "
+                "another one. Use one batch for each bind."
+            )
+
+    @classmethod
+    def _class_get_connection(cls) -> str:
+        return cls.__connection__ or cls._database.registry.connection_name(cls.__bind_key__)
+
+    def _inst_get_connection(self) -> str:
+        return self._connection or self._class_get_connection()
+
+    _get_connection = hybrid_classmethod(_class_get_connection, _inst_get_connection)
+
+
+class BoundUserType(CQLEngineUserType):  # type: ignore[misc]
+    """The base of every ``db.UserType``."""
+
+    _database: ClassVar[Database]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        database = cls.__dict__.get("_database")
+        if database is None:
+            cls._database.registry.add_type(cls)
+
+    @classmethod
+    def register_for_keyspace(cls, keyspace: str, connection: str | None = None) -> None:
+        """Do nothing: each connection registers the types of its keyspaces itself."""
+
+
+def make_model_base(database: Database) -> type[BoundModel]:
+    """Return the ``Model`` class of one ``CQLAlchemy`` object."""
+    attrs = {"__abstract__": True, "_database": database, "__doc__": BoundModel.__doc__}
+    base: Any = _ModelMeta("Model", (BoundModel,), attrs)
+    return base  # type: ignore[no-any-return]
+
+
+def make_type_base(database: Database) -> type[BoundUserType]:
+    """Return the ``UserType`` class of one ``CQLAlchemy`` object."""
+    attrs = {"_database": database, "__doc__": BoundUserType.__doc__}
+    make: Any = type(BoundUserType)
+    return make("UserType", (BoundUserType,), attrs)  # type: ignore[no-any-return]

@@ -1,0 +1,147 @@
+"""Fixtures that give tests a real Cassandra, beside those of pytest-flask.
+
+One node serves a whole run, also one of pytest-xdist, in which each worker has a keyspace of its
+own. After a test the tables that it wrote to are emptied. Every pytest run imports this module, so
+it imports nothing but pytest until a fixture is used; the work is in ``testing``.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from .extension import CQLAlchemy
+    from .testing import CassandraCluster, Cleaner
+
+#: Keyspaces of tests begin with this; the plugin touches no other.
+KEYSPACE_PREFIX = "test_"
+
+WRITES_ELSEWHERE = "cassandra_writes_elsewhere"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of ``pytest --help``."""
+    group = parser.getgroup("cassandra", "Cassandra (Flask-CQLAlchemy)")
+    group.addoption(
+        "--cassandra-hosts",
+        metavar="HOST[:PORT],...",
+        help="Test against this cluster instead of a local one. Keyspaces named "
+        f"{KEYSPACE_PREFIX}... are created and dropped there.",
+    )
+    group.addoption(
+        "--cassandra-nodes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="Start N local nodes (default: 1).",
+    )
+    group.addoption(
+        "--keep-cassandra",
+        action="store_true",
+        help="Leave the local nodes running for the next run, which then starts at once. "
+        "`flask cassandra stop --directory ...` ends them.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line(
+        "markers",
+        f"{WRITES_ELSEWHERE}: the test writes from another process: afterwards every table of its "
+        "keyspace is emptied.",
+    )
+
+
+@pytest.fixture(scope="session")
+def cassandra_cluster(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CassandraCluster]:
+    """The cluster of this test run: a local one, or that of ``--cassandra-hosts``.
+
+    It has ``contact_points`` (a list of addresses) and ``port``; a local one is a ``LocalCluster``.
+    """
+    from .testing import open_cluster
+
+    base = tmp_path_factory.getbasetemp()
+    if _worker_id(request.config) is not None:
+        base = base.parent
+    options = request.config.option
+    with open_cluster(
+        hosts=options.cassandra_hosts,
+        nodes=options.cassandra_nodes,
+        keep=options.keep_cassandra,
+        directory=base / "cassandra",
+        root=request.config.rootpath,
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def cassandra_config(
+    request: pytest.FixtureRequest, cassandra_cluster: CassandraCluster
+) -> dict[str, Any]:
+    """Settings for ``create_app()``: hosts, port, and a keyspace that this run alone uses.
+
+    .. code-block:: python
+
+        @pytest.fixture
+        def app(cassandra_config):
+            return create_app({**cassandra_config, "TESTING": True})
+    """
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
+    worker = _worker_id(request.config) or "main"
+    return {
+        "CASSANDRA_HOSTS": list(cassandra_cluster.contact_points),
+        "CASSANDRA_PORT": cassandra_cluster.port,
+        "CASSANDRA_KEYSPACE": f"{KEYSPACE_PREFIX}{run[:8]}_{worker}",
+        "CASSANDRA_REPLICATION": min(3, len(cassandra_cluster.contact_points)),
+    }
+
+
+@pytest.fixture(scope="session")
+def _cassandra_cleaner(
+    request: pytest.FixtureRequest, cassandra_cluster: CassandraCluster
+) -> Iterator[Cleaner]:
+    from .testing import Cleaner
+
+    options = request.config.option
+    lasting = bool(options.cassandra_hosts or options.keep_cassandra)
+    with Cleaner(cassandra_cluster, KEYSPACE_PREFIX, drop_keyspaces=lasting) as cleaner:
+        yield cleaner
+
+
+@pytest.fixture
+def cql(
+    request: pytest.FixtureRequest, app: Flask, _cassandra_cleaner: Cleaner
+) -> Iterator[CQLAlchemy]:
+    """The application's ``CQLAlchemy`` object, with its tables synced.
+
+    Models can be queried in the test without an application context. Afterwards the tables that the
+    test wrote to are emptied; all of the keyspace's, if the test used ``live_server`` or is marked
+    ``cassandra_writes_elsewhere``. A keyspace whose name does not begin with ``test_`` is refused.
+
+    .. code-block:: python
+
+        def test_a_post_is_saved(client, cql):
+            client.post("/posts", data={"title": "Hello"})
+            assert Post.objects.count() == 1
+    """
+    everything = (
+        "live_server" in request.fixturenames
+        or request.node.get_closest_marker(WRITES_ELSEWHERE) is not None
+    )
+    with _cassandra_cleaner.clean_after(app, everything=everything) as database:
+        yield database
+
+
+def _worker_id(config: pytest.Config) -> str | None:
+    """Return pytest-xdist's name of this worker, or None without pytest-xdist."""
+    worker: dict[str, str] | None = getattr(config, "workerinput", None)
+    return worker["workerid"] if worker else None
