@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+import sys
 import threading
 import time
 import weakref
@@ -256,6 +257,26 @@ def cluster_options(settings: Settings, hosts: Sequence[str], port: int) -> dict
     return options | own
 
 
+def check_workers() -> None:
+    """Refuse gevent's sockets under a driver that was imported before gevent replaced them.
+
+    The driver chooses its event loop on import. Under gunicorn's ``--preload -k gevent`` that is
+    the one for threads, and the first query would wait for ever.
+
+    :raises ConfigError: naming the workers that do work.
+    """
+    monkey = sys.modules.get("gevent.monkey")
+    patched = monkey is not None and monkey.is_module_patched("socket")
+    will_be_patched = "gunicorn.workers.ggevent" in sys.modules
+    driver_knows = Cluster.connection_class.__name__ == "GeventConnection"
+    if (patched or will_be_patched) and not driver_knows:
+        raise ConfigError(
+            "The Cassandra driver was imported before gevent replaced the sockets, and would wait "
+            "for ever. Start gunicorn's gevent workers without --preload, or use `-k gthread`, "
+            "which works with it."
+        )
+
+
 @dataclass
 class _Live:
     """An open Cluster and Session, and the process that opened them."""
@@ -417,6 +438,7 @@ class Connection:
         if self._pid != os.getpid():
             # A fork that ran no Python hooks, as some C servers do.
             self.forget()
+        check_workers()
         hosts, port = self._find_hosts()
         with self._lock:
             if self._live is not None:

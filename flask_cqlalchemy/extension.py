@@ -28,7 +28,7 @@ from .config import (
     keys_as_docstring,
     read_settings,
 )
-from .connection import Connection
+from .connection import Connection, check_workers
 from .errors import ConfigError, NoAppError
 from .models import (
     BoundModel,
@@ -142,6 +142,7 @@ class CQLAlchemy:
         :raises ConfigError: with every problem of the configuration, each beginning with its key.
         :raises NoConfig: if no host or no keyspace is configured.
         :raises RuntimeError: if the application has been set up before.
+        :raises ConfigError: under gevent workers that the driver cannot serve.
         :raises CassandraUnavailable: with ``CASSANDRA_LAZY_CONNECT=False``, if no node answers.
         """
         holder = app.extensions.get(EXTENSION_NAME)
@@ -151,6 +152,7 @@ class CQLAlchemy:
                 "for the program, import it everywhere, and call db.init_app(app) once for each "
                 "application."
             )
+        check_workers()
         settings = read_settings(app.config, development=app.debug or app.testing)
         main = settings[DEFAULT_BIND]
         local = None

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cassandra import AlreadyExists, RequestExecutionException
+from cassandra import RequestExecutionException, RequestValidationException
 from cassandra.cqlengine import management
 from cassandra.metadata import protect_name
 from cassandra.protocol import ErrorMessage
@@ -69,7 +69,7 @@ def change(connection: Connection, cql: str, subject: str, is_done: Callable[[],
     statement = SimpleStatement(cql)
     try:
         rows = connection.execute(statement, timeout=seconds, subject=subject)
-    except (AlreadyExists, RequestExecutionException, ErrorMessage) as error:
+    except (RequestValidationException, RequestExecutionException, ErrorMessage) as error:
         refresh(connection)
         if not is_done():
             raise SchemaError(

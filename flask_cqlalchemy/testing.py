@@ -110,7 +110,7 @@ def open_cluster(
 Table = tuple[str, str]
 
 
-def _written_tables(query: object, session: Any) -> Iterator[Table]:
+def _written_tables(query: Any, session: Any) -> Iterator[Table]:
     """Yield the keyspace and name of each table that a driver statement may write to."""
     if isinstance(query, BatchStatement):
         for is_prepared, text_or_id, _ in query._statements_and_parameters:

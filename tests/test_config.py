@@ -168,8 +168,7 @@ BAD_VALUES: list[tuple[str, object, str]] = [
     (
         "SCHEMA_TIMEOUT",
         "10s",
-        "CASSANDRA_SCHEMA_TIMEOUT must be a number of seconds above 0 and at most 3600, "
-        "not '10s'.",
+        "CASSANDRA_SCHEMA_TIMEOUT must be a number of seconds above 0 and at most 3600, not '10s'.",
     ),
     (
         "FETCH_SIZE",
@@ -201,7 +200,7 @@ BAD_VALUES: list[tuple[str, object, str]] = [
     (
         "REPLICATION",
         {"dc1'": 1},
-        "CASSANDRA_REPLICATION has \"dc1'\", which cannot be the name of a data centre.",
+        'CASSANDRA_REPLICATION has "dc1\'", which cannot be the name of a data centre.',
     ),
     (
         "REPLICATION",

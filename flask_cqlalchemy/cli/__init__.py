@@ -1,1 +1,1 @@
-"""The commands that need no application."""
+"""The commands: ``flask cql`` of an application, ``flask cassandra`` of this machine."""

@@ -1,0 +1,332 @@
+"""The plugin, in pytest runs of its own beside pytest-flask."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+APPLICATION = """
+import uuid
+from flask import Flask, jsonify
+from flask_cqlalchemy import CQLAlchemy
+
+db = CQLAlchemy()
+
+class Post(db.Model):
+    blog = db.columns.Text(primary_key=True)
+    id = db.columns.Integer(primary_key=True)
+    title = db.columns.Text()
+
+class Tag(db.Model):
+    name = db.columns.Text(primary_key=True)
+    title = db.columns.Text()
+
+class Visits(db.Model):
+    page = db.columns.Text(primary_key=True)
+    count = db.columns.Counter()
+
+class Likes(db.Model):
+    page = db.columns.Text(primary_key=True)
+    count = db.columns.Counter()
+
+def create_app(config):
+    app = Flask(__name__)
+    app.config.from_mapping(config)
+    db.init_app(app)
+
+    @app.post("/posts/<int:id>")
+    def add(id):
+        Post.create(blog="b", id=id, title="t")
+        return "added"
+
+    @app.get("/posts")
+    def count():
+        return str(Post.objects.count())
+
+    return app
+"""
+
+CONFTEST = """
+import pytest
+from application import create_app
+
+@pytest.fixture(autouse=True)
+def _push_request_context():
+    pass
+
+@pytest.fixture
+def app(cassandra_config):
+    app = create_app({**cassandra_config, "TESTING": True})
+    yield app
+    with app.app_context():
+        app.extensions["cqlalchemy"].close()
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A user's project with an application and the conftest of the documentation."""
+    (tmp_path / "application.py").write_text(APPLICATION)
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\npythonpath = .\n")
+    return tmp_path
+
+
+def run(
+    project: Path, config: dict[str, Any] | None, tests: str, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``tests`` in the project, against the cluster of ``config`` or a local one of its own."""
+    (project / "test_it.py").write_text(
+        "import pytest\nfrom application import Likes, Post, Tag, Visits, db\n" + tests
+    )
+    hosts = []
+    if config is not None:
+        address = f"{config['CASSANDRA_HOSTS'][0]}:{config['CASSANDRA_PORT']}"
+        hosts = ["--cassandra-hosts", address]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *hosts, *options],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+def test_a_test_finds_its_tables_empty(project: Path, cassandra_config: dict[str, Any]) -> None:
+    result = run(
+        project,
+        cassandra_config,
+        """
+@pytest.mark.parametrize("turn", range(3))
+def test_writes(client, cql, turn):
+    assert Post.objects.count() == 0
+    assert client.get("/posts").text == "0"
+    for id in range(5):
+        assert client.post(f"/posts/{id}").text == "added"
+    Tag.create(name="a", title="b")
+    Visits(page="index").update(count=1)
+    assert Post.objects.count() == 5
+    assert Visits.get(page="index").count == 1
+
+def test_reads(cql):
+    assert (Post.objects.count(), Tag.objects.count(), Visits.objects.count()) == (0, 0, 0)
+""",
+    )
+    assert "4 passed" in result.stdout, result.stdout + result.stderr
+
+
+def test_writes_of_every_kind_are_cleaned(project: Path, cassandra_config: dict[str, Any]) -> None:
+    result = run(
+        project,
+        cassandra_config,
+        """
+from cassandra.cqlengine.query import BatchQuery
+from cassandra.query import BatchStatement
+
+def simple(cql):
+    keyspace = cql.find_keyspace()
+    cql.session.execute(f"INSERT INTO {keyspace}.tag (name) VALUES ('a')")
+
+def prepared(cql):
+    insert = cql.session.prepare(f"INSERT INTO {cql.find_keyspace()}.tag (name) VALUES (?)")
+    cql.session.execute(insert, ["a"])
+
+def driver_batch(cql):
+    insert = cql.session.prepare(f"INSERT INTO {cql.find_keyspace()}.tag (name) VALUES (?)")
+    batch = BatchStatement()
+    batch.add(insert, ["a"])
+    cql.session.execute(batch)
+
+def cqlengine_batch(cql):
+    with BatchQuery() as batch:
+        Tag.batch(batch).create(name="a")
+
+def conditional(cql):
+    Tag.if_not_exists().create(name="a")
+
+def in_the_future(cql):
+    keyspace = cql.find_keyspace()
+    cql.session.execute(
+        f"INSERT INTO {keyspace}.tag (name) VALUES ('a') USING TIMESTAMP 4000000000000000")
+
+def many(cql):
+    for number in range(150):
+        Tag.create(name=str(number))
+
+KINDS = [simple, prepared, driver_batch, cqlengine_batch, conditional, in_the_future, many]
+
+@pytest.mark.parametrize("write", KINDS)
+def test_kind(cql, write):
+    assert Tag.objects.count() == 0
+    write(cql)
+    assert Tag.objects.count() >= 1
+
+def test_last(cql):
+    assert Tag.objects.count() == 0
+""",
+    )
+    assert "8 passed" in result.stdout, result.stdout + result.stderr
+
+
+def test_live_server_and_its_writes_work(project: Path, cassandra_config: dict[str, Any]) -> None:
+    result = run(
+        project,
+        cassandra_config,
+        """
+from urllib.request import Request, urlopen
+
+def test_one(live_server, cql):
+    urlopen(Request(live_server.url("/posts/1"), method="POST")).close()
+    assert Post.objects.count() == 1
+
+def test_two(cql):
+    assert Post.objects.count() == 0
+
+@pytest.mark.cassandra_writes_elsewhere
+def test_three(cql):
+    import multiprocessing
+    from conftest import create_app
+    cql.close()
+    config = dict(cql._app.config)
+    def work():
+        app = create_app({key: config[key] for key in config if key.startswith("CASSANDRA_")})
+        with app.app_context():
+            Tag.create(name="elsewhere")
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    child.join()
+    assert Tag.objects.count() == 1
+
+def test_four(cql):
+    assert Tag.objects.count() == 0
+""",
+        # The application is a fixture of each test, so its server must be one, too.
+        "-o",
+        "live_server_scope=function",
+    )
+    assert "4 passed" in result.stdout, result.stdout + result.stderr
+
+
+def test_two_clients_of_a_test_share_nothing(
+    project: Path, cassandra_config: dict[str, Any]
+) -> None:
+    result = run(
+        project,
+        cassandra_config,
+        """
+from flask import g
+
+def test_g(app, cql):
+    @app.get("/g")
+    def read():
+        seen = getattr(g, "seen", "nothing")
+        g.seen = "something"
+        return seen
+    assert app.test_client().get("/g").text == "nothing"
+    assert app.test_client().get("/g").text == "nothing"
+""",
+    )
+    assert "1 passed" in result.stdout, result.stdout + result.stderr
+
+
+def test_a_keyspace_that_is_no_tests_is_refused(
+    project: Path, cassandra_config: dict[str, Any]
+) -> None:
+    result = run(
+        project,
+        cassandra_config,
+        """
+from application import create_app
+
+@pytest.fixture
+def app(cassandra_config):
+    return create_app({**cassandra_config, "CASSANDRA_KEYSPACE": "production"})
+
+def test_nothing(cql):
+    pass
+""",
+    )
+    assert "1 error" in result.stdout
+    assert (
+        "The keyspace production is not a test's: its name does not begin with 'test_', so nothing "
+        "in it is touched. Give create_app() the settings of the cassandra_config fixture."
+    ) in result.stdout
+
+
+def test_the_keyspace_of_a_foreign_cluster_is_dropped(
+    project: Path, cassandra_config: dict[str, Any], app: Any, database: Any
+) -> None:
+    result = run(
+        project,
+        cassandra_config,
+        """
+def test_it(cql):
+    print("keyspace:", cql.find_keyspace())
+""",
+        "-s",
+    )
+    name = result.stdout.partition("keyspace: ")[2].split()[0]
+    with app.app_context():
+        rows = database.session.execute("SELECT keyspace_name FROM system_schema.keyspaces")
+        assert name not in {row["keyspace_name"] for row in rows}
+
+
+@pytest.mark.slow
+def test_one_node_serves_the_workers_of_a_run(project: Path) -> None:
+    result = run(
+        project,
+        None,
+        """
+import json, os
+
+@pytest.mark.parametrize("turn", range(8))
+def test_it(cql, cassandra_cluster, turn):
+    assert Post.objects.count() == 0
+    Post.create(blog="b", id=turn)
+    with open("seen", "a") as seen:
+        seen.write(json.dumps([os.environ["PYTEST_XDIST_WORKER"], cql.find_keyspace(),
+                               cassandra_cluster.pids[0]]) + "\\n")
+""",
+        "-n",
+        "2",
+    )
+    assert "8 passed" in result.stdout, result.stdout + result.stderr
+    seen = [json.loads(line) for line in (project / "seen").read_text().splitlines()]
+    workers, keyspaces, pids = (set(column) for column in zip(*seen, strict=True))
+    assert (len(workers), len(keyspaces), len(pids)) == (2, 2, 1)
+    _assert_gone(pids.pop())
+
+
+def _assert_gone(pid: int) -> None:
+    import psutil
+
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=10)
+    assert not psutil.pid_exists(pid)
+
+
+def test_the_plugin_is_light() -> None:
+    """Every pytest run imports it, also those that have nothing to do with Cassandra."""
+    code = (
+        "import sys; import flask_cqlalchemy.pytest_plugin;"
+        "print([name for name in ('cassandra', 'flask', 'psutil', 'jgo') if name in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert result.stdout == "[]\n"
+
+
+def test_the_options_have_help() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "--help"], capture_output=True, text=True, check=True
+    )
+    for option in ("--cassandra-hosts", "--cassandra-nodes", "--keep-cassandra"):
+        assert option in result.stdout
