@@ -426,13 +426,13 @@ class TestRetryPolicy:
 def test_the_kit_knows_which_statements_are_idempotent() -> None:
     db = CQLAlchemy()
 
-    class Everything(db.Model):  # type: ignore[name-defined, misc]
+    class Everything(db.Model):
         __keyspace__ = "test"
         id = db.columns.Integer(primary_key=True)
         text = db.columns.Text()
         notes = db.columns.List(db.columns.Text)
 
-    class Visits(db.Model):  # type: ignore[name-defined, misc]
+    class Visits(db.Model):
         __keyspace__ = "test"
         id = db.columns.Integer(primary_key=True)
         count = db.columns.Counter()

@@ -50,9 +50,7 @@ def test_the_code_on_a_page_runs(
                     value.extensions["cqlalchemy"].close()
 
 
-def test_the_testing_guide_is_a_project(
-    cassandra_config: dict[str, Any], tmp_path: Path
-) -> None:
+def test_the_testing_guide_is_a_project(cassandra_config: dict[str, Any], tmp_path: Path) -> None:
     """Its first block is a conftest.py, its second one a test."""
     conftest, test = _BLOCK.findall((ROOT / "docs" / "testing.md").read_text())
     (tmp_path / "conftest.py").write_text(conftest)

@@ -52,7 +52,7 @@ def keyspaces(app: Flask, database: CQLAlchemy) -> Iterator[list[str]]:
 
 
 def notes(db: CQLAlchemy) -> Any:
-    class Note(db.Model):  # type: ignore[name-defined, misc]
+    class Note(db.Model):
         id = db.columns.Integer(primary_key=True)
         text = db.columns.Text()
 
@@ -172,10 +172,10 @@ def test_two_applications_with_two_clusters_never_meet(
 def test_a_bind_has_a_keyspace_of_its_own(make_app: MakeApp, keyspaces: list[str]) -> None:
     db = CQLAlchemy()
 
-    class Live(db.Model):  # type: ignore[name-defined, misc]
+    class Live(db.Model):
         id = db.columns.Integer(primary_key=True)
 
-    class Archived(db.Model):  # type: ignore[name-defined, misc]
+    class Archived(db.Model):
         __bind_key__ = "archive"
         id = db.columns.Integer(primary_key=True)
 
@@ -205,7 +205,7 @@ def test_a_bind_that_is_not_configured_is_named(app: Flask, database: CQLAlchemy
 def test_a_model_may_name_its_keyspace(app: Flask, keyspaces: list[str]) -> None:
     db: CQLAlchemy = app.extensions["cqlalchemy"]
 
-    class Fixed(db.Model):  # type: ignore[name-defined, misc]
+    class Fixed(db.Model):
         __keyspace__ = keyspaces[0]
         id = db.columns.Integer(primary_key=True)
 
@@ -318,10 +318,10 @@ def test_a_mixed_case_keyspace_is_quoted(app: Flask) -> None:
 def test_drop_all_drops_tables_and_types(app: Flask, keyspaces: list[str]) -> None:
     db: CQLAlchemy = app.extensions["cqlalchemy"]
 
-    class Place(db.UserType):  # type: ignore[name-defined, misc]
+    class Place(db.UserType):
         name = db.columns.Text()
 
-    class Trip(db.Model):  # type: ignore[name-defined, misc]
+    class Trip(db.Model):
         id = db.columns.Integer(primary_key=True)
         stops = db.columns.List(db.columns.UserDefinedType(Place))
 

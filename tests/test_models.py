@@ -133,7 +133,7 @@ def test_a_batch_of_cqlengine_goes_to_the_application(cql: CQLAlchemy) -> None:
 
 
 def test_a_batch_holds_one_bind(app: Flask, database: CQLAlchemy) -> None:
-    class Archived(database.Model):  # type: ignore[name-defined, misc]
+    class Archived(database.Model):
         __bind_key__ = "archive"
         id = database.columns.Integer(primary_key=True)
 
@@ -155,7 +155,7 @@ def test_functions_of_cqlengine_that_manage_tables_work(
     # cqlengine's own functions warn without it; the kit's do not need it.
     monkeypatch.setenv("CQLENG_ALLOW_SCHEMA_MANAGEMENT", "1")
 
-    class Late(cql.Model):  # type: ignore[name-defined, misc]
+    class Late(cql.Model):
         id = cql.columns.Integer(primary_key=True)
 
     sync_table(Late)

@@ -34,13 +34,13 @@ def live_table(db: CQLAlchemy, name: str) -> Any:
 def test_sync_creates_keyspace_types_tables_and_indexes(
     database: CQLAlchemy, keyspace: str
 ) -> None:
-    class Inner(database.UserType):  # type: ignore[name-defined, misc]
+    class Inner(database.UserType):
         text = database.columns.Text()
 
-    class Outer(database.UserType):  # type: ignore[name-defined, misc]
+    class Outer(database.UserType):
         inner = database.columns.UserDefinedType(Inner)
 
-    class Thing(database.Model):  # type: ignore[name-defined, misc]
+    class Thing(database.Model):
         __options__ = {"comment": "things"}  # noqa: RUF012 - cqlengine's way
         id = database.columns.Integer(primary_key=True)
         day = database.columns.Date(primary_key=True, clustering_order="DESC")
@@ -62,7 +62,7 @@ def test_sync_creates_keyspace_types_tables_and_indexes(
 
 
 def test_create_all_is_sync_db(database: CQLAlchemy, keyspace: str) -> None:
-    class Thing(database.Model):  # type: ignore[name-defined, misc]
+    class Thing(database.Model):
         id = database.columns.Integer(primary_key=True)
 
     assert database.create_all() == [
@@ -74,11 +74,11 @@ def test_create_all_is_sync_db(database: CQLAlchemy, keyspace: str) -> None:
 def test_sync_adds_what_a_table_and_a_type_lack(database: CQLAlchemy, keyspace: str) -> None:
     before = CQLAlchemy()
 
-    class OldPlace(before.UserType):  # type: ignore[name-defined, misc]
+    class OldPlace(before.UserType):
         __type_name__ = "place"
         name = before.columns.Text()
 
-    class OldThing(before.Model):  # type: ignore[name-defined, misc]
+    class OldThing(before.Model):
         __table_name__ = "thing"
         id = before.columns.Integer(primary_key=True)
         place = before.columns.UserDefinedType(OldPlace)
@@ -89,11 +89,11 @@ def test_sync_adds_what_a_table_and_a_type_lack(database: CQLAlchemy, keyspace: 
     OldThing.__keyspace__ = keyspace
     tables.sync_table(connection, keyspace, OldThing)
 
-    class Place(database.UserType):  # type: ignore[name-defined, misc]
+    class Place(database.UserType):
         name = database.columns.Text()
         zipcode = database.columns.Integer()
 
-    class Thing(database.Model):  # type: ignore[name-defined, misc]
+    class Thing(database.Model):
         __options__ = {"default_time_to_live": 60}  # noqa: RUF012 - cqlengine's way
         id = database.columns.Integer(primary_key=True)
         place = database.columns.UserDefinedType(Place)
@@ -110,7 +110,7 @@ def test_sync_adds_what_a_table_and_a_type_lack(database: CQLAlchemy, keyspace: 
 
 
 def test_a_different_primary_key_is_refused(database: CQLAlchemy, keyspace: str) -> None:
-    class Thing(database.Model):  # type: ignore[name-defined, misc]
+    class Thing(database.Model):
         id = database.columns.Integer(primary_key=True)
         day = database.columns.Date(primary_key=True)
 
@@ -126,7 +126,7 @@ def test_a_different_primary_key_is_refused(database: CQLAlchemy, keyspace: str)
 
 
 def test_a_different_type_is_a_warning_with_the_remedy(database: CQLAlchemy, keyspace: str) -> None:
-    class Thing(database.Model):  # type: ignore[name-defined, misc]
+    class Thing(database.Model):
         id = database.columns.Integer(primary_key=True)
         size = database.columns.BigInt()
 
@@ -141,7 +141,7 @@ def test_a_different_type_is_a_warning_with_the_remedy(database: CQLAlchemy, key
 
 
 def test_an_option_that_cassandra_lacks_is_named(database: CQLAlchemy, keyspace: str) -> None:
-    class Thing(database.Model):  # type: ignore[name-defined, misc]
+    class Thing(database.Model):
         __options__ = {"colour": "red"}  # noqa: RUF012 - cqlengine's way
         id = database.columns.Integer(primary_key=True)
 
@@ -251,7 +251,7 @@ def test_a_change_that_times_out_is_looked_for(
 
 
 def test_truncate_empties_a_table(database: CQLAlchemy, keyspace: str) -> None:
-    class Thing(database.Model):  # type: ignore[name-defined, misc]
+    class Thing(database.Model):
         id = database.columns.Integer(primary_key=True)
 
     database.sync_db()
