@@ -1,0 +1,178 @@
+"""What clients and the supervisor of a directory say to each other: JSON lines on a local socket.
+
+A client sends one Request per line; the supervisor answers with any number of Progress lines and
+then one Done or Failure. An open connection that asked for a lease *is* the lease.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from flask_cqlalchemy.errors import LocalClusterError
+from flask_cqlalchemy.local.settings import Settings
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+#: Longest path of a unix socket, in bytes: with its final zero 104 on macOS, 108 on Linux.
+MAX_SOCKET_PATH = 103
+
+#: Longest line, in bytes. A settings document is a few hundred.
+MAX_LINE = 1 << 20
+
+Action = Literal["lease", "pin", "release", "stop", "status", "kill", "pause", "resume", "restart"]
+NodeState = Literal["up", "paused", "starting", "down"]
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """One node.
+
+    :ivar number: counted from 1.
+    :ivar pid: of its Java process; None when there is none.
+    :ivar memory: resident memory in bytes; None when there is no process.
+    """
+
+    number: int
+    address: str
+    data_center: str
+    state: NodeState
+    pid: int | None
+    memory: int | None
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """A directory's cluster.
+
+    :ivar running: a supervisor owns the directory and has nodes.
+    :ivar port: the native protocol's port; None in a directory that was never started.
+    :ivar leases: how many clients hold the nodes up.
+    :ivar pinned: ``flask cassandra start`` holds them up until ``flask cassandra stop``.
+    """
+
+    directory: Path
+    running: bool
+    cassandra: str
+    port: int | None
+    leases: int
+    pinned: bool
+    nodes: tuple[NodeStatus, ...]
+
+    @property
+    def contact_points(self) -> list[str]:
+        """The address of each node."""
+        return [node.address for node in self.nodes]
+
+    def to_json(self) -> dict[str, object]:
+        """A form that ``from_json`` reads back."""
+        document: dict[str, object] = asdict(self)
+        return document | {"directory": str(self.directory)}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> ClusterStatus:
+        """What ``to_json`` wrote."""
+        nodes = tuple(NodeStatus(**node) for node in document["nodes"])
+        return cls(**document | {"directory": Path(document["directory"]), "nodes": nodes})
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asks for; ``settings`` go with lease and pin, ``node`` with one node's."""
+
+    action: Action
+    settings: Settings | None = None
+    node: int = 0
+
+    def encode(self) -> bytes:
+        """One line."""
+        settings = self.settings and self.settings.to_json()
+        return _line({"action": self.action, "settings": settings, "node": self.node})
+
+    @classmethod
+    def decode(cls, line: bytes) -> Request:
+        """What ``encode`` wrote."""
+        document = json.loads(line)
+        settings = document["settings"]
+        return cls(document["action"], settings and Settings.from_json(settings), document["node"])
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A stage of the work; ``total`` is 0 where the stage cannot be counted."""
+
+    text: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end of an answer.
+
+    :ivar stopped: the nodes were stopped; a ``release`` may only have ended the client's lease.
+    """
+
+    status: ClusterStatus
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The end of an answer: the text of a LocalClusterError."""
+
+    text: str
+
+
+Reply: TypeAlias = "Progress | Done | Failure"
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """One line."""
+    if isinstance(reply, Done):
+        return _line({"done": {"status": reply.status.to_json(), "stopped": reply.stopped}})
+    return _line({type(reply).__name__.lower(): asdict(reply)})
+
+
+def decode_reply(line: bytes) -> Reply:
+    """What ``encode_reply`` wrote."""
+    ((kind, document),) = json.loads(line).items()
+    if kind == "done":
+        return Done(ClusterStatus.from_json(document["status"]), document["stopped"])
+    return Progress(**document) if kind == "progress" else Failure(**document)
+
+
+def _line(document: dict[str, object]) -> bytes:
+    return json.dumps(document).encode() + b"\n"
+
+
+def runtime_directory() -> Path:
+    """The user's directory of sockets and port locks, made when it is missing.
+
+    :raises LocalClusterError: when somebody else could write in it.
+    """
+    name = f"flask-cqlalchemy-{os.geteuid()}"
+    base = Path(tempfile.gettempdir())
+    if len(os.fsencode(base / name)) + 24 > MAX_SOCKET_PATH:
+        base = Path("/tmp")  # noqa: S108 - the only short directory everywhere; checked below
+    directory = base / name
+    directory.mkdir(mode=0o700, exist_ok=True)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise LocalClusterError(
+            f"{directory} is not a directory that only you can use. Remove it and try again."
+        )
+    return directory
+
+
+def socket_path(directory: Path) -> Path:
+    """Where the supervisor of ``directory`` listens."""
+    digest = hashlib.sha256(os.fsencode(directory)).hexdigest()
+    return runtime_directory() / f"{digest[:16]}.sock"
