@@ -1,4 +1,4 @@
-"""The application factory: ``create_app()`` and what it is made of.
+"""The application factory, in the making.
 
 Imported as ``flask_cqlalchemy.factory``: under its bare name the folder would be a second copy of
 every class.

@@ -191,6 +191,15 @@ class LocalCluster:
         self._lock = threading.Lock()
         self._give_up()
 
+    def pin(self) -> None:
+        """Keep the nodes running when no lease is left, until ``flask cassandra stop``.
+
+        :raises LocalClusterError: when the nodes cannot be had.
+        """
+        with ProgressPrinter(verbose=False) as progress:
+            connection, _ = hold(self.directory, Request("pin", self._settings), progress)
+        connection.close()
+
     def _give_up(self) -> None:
         """Hang up without a word."""
         if self._hang_up is not None:
