@@ -65,11 +65,15 @@ def is_served(directory: Path) -> bool:
         return False
 
 
+#: A shell's background job, which a CI run may be, ignores SIGINT unless told otherwise.
+DEFAULT_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 @contextmanager
 def program(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     """Run Python code in a process of its own, which is killed at the end."""
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, "-c", DEFAULT_INTERRUPT + code, *map(str, arguments)],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,

@@ -122,6 +122,8 @@ def test_logs_follows_until_it_is_interrupted(tmp_path: Path) -> None:
     with subprocess.Popen(
         [
             *(sys.executable, "-c"),
+            # A shell's background job, which a CI run may be, ignores SIGINT unless told otherwise.
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
             "from flask_cqlalchemy.cli.cassandra import cassandra; cassandra()",
             *("logs", "--follow", "--directory", str(tmp_path)),
         ],

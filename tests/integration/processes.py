@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -61,9 +60,9 @@ class Program:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """End it as Ctrl-C does, and wait."""
+        """End it, and wait."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.terminate()
             try:
                 self.process.wait(20)
             except subprocess.TimeoutExpired:
