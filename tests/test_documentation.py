@@ -36,7 +36,8 @@ def test_the_code_on_a_page_runs(
     tmp_path: Path,
 ) -> None:
     """The pages take the cluster from the environment, as a reader's application does."""
-    for name, value in cassandra_config.items():
+    keyspace = f"{cassandra_config['CASSANDRA_KEYSPACE']}_{page.stem.lower().replace('-', '_')}"
+    for name, value in {**cassandra_config, "CASSANDRA_KEYSPACE": keyspace}.items():
         text = ",".join(value) if isinstance(value, list) else str(value)
         monkeypatch.setenv(f"FLASK_{name}", text)
     monkeypatch.chdir(tmp_path)

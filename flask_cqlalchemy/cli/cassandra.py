@@ -163,14 +163,15 @@ def logs(node: int, lines: int, follow: bool, directory: Path | None) -> None:
     log = log_path(where, node)
     if not log.exists():
         raise LocalClusterError(f"There is no log of node {node} in {where}")
+    # Measured first: what is written while the end is printed must not be lost.
+    size = log.stat().st_size
     click.echo(read_log(where, node, lines), nl=False)
     if follow:
-        _follow(log)
+        _follow(log, size)
 
 
-def _follow(log: Path) -> None:
-    """Print what is added to a file, until Ctrl-C."""
-    position = log.stat().st_size
+def _follow(log: Path, position: int) -> None:
+    """Print what a file has beyond ``position``, and what is added to it, until Ctrl-C."""
     while True:
         if log.stat().st_size < position:
             position = 0  # begun anew
