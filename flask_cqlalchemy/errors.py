@@ -6,6 +6,7 @@
     ├── NoAppError               a query outside an application
     ├── SchemaError              a model and its live table or keyspace cannot be brought together
     ├── LocalClusterError        a local Cassandra could not be run
+    ├── InvalidCursor            400: a page was asked for with a cursor that does not fit the query
     ├── CassandraUnavailable     503: no node answered, or too few replicas are alive
     │   └── RequestTimedOut      503: a node accepted the request and did not finish in time
     └── OutcomeUnknown           503: a write that must not be repeated may have been applied
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -57,6 +58,21 @@ class SchemaError(CQLAlchemyError):
 
 class LocalClusterError(CQLAlchemyError):
     """A local Cassandra could not be started, shared or stopped."""
+
+
+class InvalidCursor(CQLAlchemyError, BadRequest):  # noqa: N818 - an HTTP answer, as BadRequest is
+    """A cursor was altered, is too old, or belongs to another query, keyspace or user."""
+
+    public_description: ClassVar[str] = (
+        "This link to a page is no longer valid. Please start from the first page."
+    )
+
+    def __init__(self, detail: str) -> None:
+        BadRequest.__init__(self, self.public_description)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 class _PublicServiceUnavailable(CQLAlchemyError, ServiceUnavailable):  # noqa: N818

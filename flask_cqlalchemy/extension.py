@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cassandra.cqlengine import columns
-from flask import Flask, current_app, has_app_context
+from flask import Blueprint, Flask, current_app, has_app_context
 
 from . import tables
 from .config import (
@@ -38,12 +39,14 @@ from .models import (
     make_type_base,
     user_types_of,
 )
+from .pagination import MAX_PER_PAGE, Page, paginate
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session
     from cassandra.cqlengine.usertype import UserType
 
     from .local import LocalCluster
+    from .query import QuerySet
 
 #: The key in ``app.extensions``.
 EXTENSION_NAME = "cqlalchemy"
@@ -85,11 +88,22 @@ class _LocalNodes:
 class _AppState:
     """What this package holds for one application."""
 
+    #: Weak: the application's life ends this state's, not the other way round.
+    app: weakref.ref[Flask]
     settings: Mapping[str, Settings]
     connections: Mapping[str, Connection]
     local: _LocalNodes | None
     #: Keyspaces that ``set_keyspace`` put in place of the configured ones, by bind.
     keyspaces: dict[str, str] = field(default_factory=dict)
+
+    def connection(self, bind: str) -> Connection:
+        found = self.connections.get(bind)
+        if found is None:
+            raise ConfigError(
+                f"{PREFIX}BINDS has no {bind!r}, which a model or a call names; it has "
+                f"{', '.join(sorted(self.connections))}."
+            )
+        return found
 
     def close(self) -> None:
         for connection in self.connections.values():
@@ -100,7 +114,8 @@ class _AppState:
 
 #: Keyspaces that ``use_keyspace`` put in force in this context, by application and bind.
 _keyspaces_in_context: ContextVar[Mapping[tuple[int, str], str]] = ContextVar(
-    "flask_cqlalchemy_keyspaces"
+    "flask_cqlalchemy_keyspaces",
+    default=MappingProxyType({}),
 )
 
 
@@ -159,11 +174,16 @@ class CQLAlchemy:
         if main.local_nodes and not (main.hosts or main.cloud):
             directory = main.local_directory or Path(app.instance_path) / LOCAL_DIRECTORY
             local = _LocalNodes(main.local_nodes, directory)
-        state = _AppState(settings, self._make_connections(settings, local), local)
+        connections = self._make_connections(settings, local)
+        state = _AppState(weakref.ref(app), settings, connections, local)
         self._states[app] = state
         weakref.finalize(app, state.close)
         app.extensions[EXTENSION_NAME] = self
         app.shell_context_processor(self._shell_context)
+        # A blueprint without routes is how an extension brings templates.
+        app.register_blueprint(
+            Blueprint(EXTENSION_NAME, "flask_cqlalchemy", template_folder="templates")
+        )
         _add_commands(app)
         if not main.lazy_connect:
             for connection in set(state.connections.values()):
@@ -226,13 +246,7 @@ class CQLAlchemy:
         :raises NoAppError: if there is no current application.
         :raises ConfigError: if ``CASSANDRA_BINDS`` lacks the bind.
         """
-        connections = self._state.connections
-        if bind not in connections:
-            raise ConfigError(
-                f"{PREFIX}BINDS has no {bind!r}, which a model or a call names; it has "
-                f"{', '.join(sorted(connections))}."
-            )
-        return connections[bind]
+        return self._state.connection(bind)
 
     def find_keyspace(self, bind: str = DEFAULT_BIND) -> str:
         """Return the keyspace in force for a bind: ``use_keyspace``'s, ``set_keyspace``'s, or the
@@ -240,10 +254,16 @@ class CQLAlchemy:
 
         :raises NoAppError: if there is no current application.
         """
-        self.find_connection(bind)
+        return self.resolve(bind)[1]
+
+    def resolve(self, bind: str = DEFAULT_BIND) -> tuple[Connection, str]:
+        """Return what ``find_connection`` and ``find_keyspace`` do, in one step."""
         state = self._state
-        in_context = _keyspaces_in_context.get({}).get((id(state), bind))
-        return in_context or state.keyspaces.get(bind) or state.settings[bind].keyspace
+        connection = state.connection(bind)
+        in_context = _keyspaces_in_context.get()
+        if in_context and (id(state), bind) in in_context:
+            return connection, in_context[id(state), bind]
+        return connection, state.keyspaces.get(bind) or state.settings[bind].keyspace
 
     # Connections
 
@@ -314,7 +334,7 @@ class CQLAlchemy:
         self.find_connection(bind)
         key = (id(self._state), bind)
         token = _keyspaces_in_context.set(
-            {**_keyspaces_in_context.get({}), key: _keyspace_name(name)}
+            {**_keyspaces_in_context.get(), key: _keyspace_name(name)}
         )
         try:
             yield
@@ -327,6 +347,39 @@ class CQLAlchemy:
         """Create a keyspace with SimpleStrategy, unless it is there."""
         replication = {"class": "SimpleStrategy", "replication_factor": str(replication_factor)}
         tables.create_keyspace(self.find_connection(bind), _keyspace_name(name), replication)
+
+    # Queries
+
+    def get_or_404(self, model: type[BoundModel], **key: Any) -> Any:
+        """Return the row of ``model`` with this key, or end the request with a 404."""
+        return model.objects.get_or_404(**key)
+
+    def paginate(
+        self,
+        query: QuerySet,
+        *,
+        per_page: int | None = None,
+        cursor: str | None = None,
+        max_per_page: int = MAX_PER_PAGE,
+        error_out: bool = True,
+        user: object = None,
+    ) -> Page[Any]:
+        """Return one page of a query set; see ``pagination.paginate``.
+
+        :raises InvalidCursor: a 400, before any query, for a cursor that is not one of this query.
+        :raises ConfigError: if ``SECRET_KEY``, which seals the cursors, is not set.
+        """
+        state = self._state
+        return paginate(
+            query,
+            per_page=per_page,
+            cursor=cursor,
+            max_per_page=max_per_page,
+            error_out=error_out,
+            user=user,
+            app=state.app(),
+            max_age=state.settings[DEFAULT_BIND].cursor_age,
+        )
 
     # Schema
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from cassandra.cqlengine import CQLEngineException, columns
@@ -20,13 +20,24 @@ from cassandra.cqlengine.models import ModelMetaClass, hybrid_classmethod
 from cassandra.cqlengine.usertype import UserType as CQLEngineUserType
 
 from .config import DEFAULT_BIND
+from .instances import (
+    AliasAttribute,
+    FullValues,
+    MutableAttribute,
+    ScalarAttribute,
+    find_conversions,
+    is_mutable,
+)
 from .query import DMLQuery, QuerySet
+from .writes import WritePlan, make_write_plan
+from .writes import update as write_update
 
 if TYPE_CHECKING:
     from cassandra.cluster import Cluster, ResultSet
     from cassandra.cqlengine.query import BatchQuery
 
     from .connection import Connection
+    from .pagination import Page
 
 
 class Database(Protocol):
@@ -42,9 +53,34 @@ class Database(Protocol):
         """Return the current application's connection for ``bind``."""
         ...
 
+    def resolve(self, bind: str) -> tuple[Connection, str]:
+        """Return the current application's connection and the keyspace in force for ``bind``."""
+        ...
+
+    @property
+    def paginate(self) -> Callable[..., Page[Any]]:
+        """Returns one page of a query set."""
+        ...
+
     def has_app(self) -> bool:
         """Say whether there is a current application to answer for."""
         ...
+
+
+#: Options of a write that an instance may carry (``ttl()``, ``timestamp()``, ``iff()`` and so on).
+_USED_OPTIONS = frozenset(
+    {
+        "_ttl",
+        "_timestamp",
+        "_conditional",
+        "_batch",
+        "_timeout",
+        "_connection",
+        "_if_exists",
+        "_if_not_exists",
+        "__consistency__",
+    }
+)
 
 
 class _RoutedSession:
@@ -149,8 +185,20 @@ def user_types_of(model: type[BoundModel]) -> Iterator[type[CQLEngineUserType]]:
 class _ModelMeta(ModelMetaClass):  # type: ignore[misc]
     def __init__(self, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> None:
         super().__init__(name, bases, attrs)
-        if not attrs["__abstract__"] and not _is_clone(name, bases, attrs):
-            model: Any = self
+        model: Any = self
+        if _is_clone(name, bases, attrs):
+            # Differs in the keyspace at most, which is a part of every key.
+            return
+        model._filters, model._plans = {}, {}
+        model._conversions = find_conversions(model)
+        model._is_plain = model.__init__ is CQLEngineModel.__init__ and not model._is_polymorphic
+        for column_name, column in model._columns.items():
+            attribute = MutableAttribute if is_mutable(column) else ScalarAttribute
+            setattr(model, column_name, attribute(column))
+        model._write_plan = make_write_plan(model)
+        if model._pk_name is not None and "pk" not in model._columns:
+            model.pk = AliasAttribute(model._pk_name)
+        if not attrs["__abstract__"]:
             model._database.registry.add_model(model)
 
 
@@ -177,6 +225,38 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
     __queryset__ = QuerySet
     __dmlquery__ = DMLQuery
     _database: ClassVar[Database]
+    #: What the query set has worked out for this model: arguments of ``filter``, shapes of SELECTs.
+    _filters: ClassVar[dict[str, Any]]
+    _plans: ClassVar[dict[tuple[Any, ...], Any]]
+    #: Scalar columns of a program's own types, with their ``to_python``.
+    _conversions: ClassVar[tuple[tuple[str, Callable[[Any], Any]], ...]]
+    #: Whether a row becomes an instance without ``__init__`` having a say.
+    _is_plain: ClassVar[bool]
+    #: What a write in one plain statement needs; None where cqlengine's have to do it.
+    _write_plan: ClassVar[WritePlan | None]
+
+    _values = FullValues()
+    # What cqlengine sets on every instance that it makes; a light one has it from the class.
+    _ttl = None
+    _conditional = None
+    _batch = None
+    _timeout = cqlengine_connection.NOT_SET
+    _is_persisted = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._columns:
+            self._values[name].setval(value)
+        else:
+            super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        column = self._columns.get(name)
+        if column is None:
+            super().__delattr__(name)
+        elif column.can_delete:
+            self._values[name].delval()
+        else:
+            raise AttributeError(f"cannot delete {name} columns")
 
     @classmethod
     def _get_keyspace(cls) -> str | None:
@@ -199,6 +279,46 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
     def _find_connection(cls, bind: str | None = None) -> Connection:
         """Return the connection of ``bind``, of the model's own, or of its bind key."""
         return cls._database.find_connection(bind or cls.__connection__ or cls.__bind_key__)
+
+    @classmethod
+    def _resolve(cls, bind: str | None = None) -> tuple[Connection, str]:
+        """Return the connection and the keyspace of a query, with its user types registered."""
+        connection, keyspace = cls._database.resolve(bind or cls.__connection__ or cls.__bind_key__)
+        keyspace = cls.__keyspace__ or keyspace
+        if cls._database.registry.types:
+            connection.register_types(keyspace)
+        return connection, keyspace
+
+    @classmethod
+    def create(cls, **kwargs: Any) -> BoundModel:
+        """Insert a row and return its instance.
+
+        :raises ValidationError: naming the column that does not exist or whose value cannot be
+            stored.
+        """
+        return cls.objects.create(**kwargs)  # type: ignore[no-any-return]
+
+    @classmethod
+    def _subject(cls, keyspace: str) -> str:
+        """Return what an error names as the table."""
+        return f"{keyspace}.{cls._raw_column_family_name()}"
+
+    def update(self, **values: Any) -> BoundModel:
+        """Write the columns given, and those changed since the instance was read.
+
+        :raises ValidationError: naming the column that does not exist, belongs to the key, or whose
+            value cannot be stored.
+        """
+        plan = self._write_plan
+        if (
+            plan is not None
+            and values
+            and not _USED_OPTIONS & self.__dict__.keys()
+            and type(self).validate is CQLEngineModel.validate
+            and write_update(self, plan, values)
+        ):
+            return self
+        return super().update(**values)  # type: ignore[no-any-return]
 
     @classmethod
     def _join_batch(cls, batch: BatchQuery) -> None:

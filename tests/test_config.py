@@ -176,6 +176,17 @@ BAD_VALUES: list[tuple[str, object, str]] = [
         "CASSANDRA_FETCH_SIZE must be a whole number from 1 to 1,000,000, not 1.5.",
     ),
     (
+        "CURSOR_AGE",
+        "a day",
+        "CASSANDRA_CURSOR_AGE must be a number of seconds above 0 and at most 315360000, not "
+        "'a day'.",
+    ),
+    (
+        "SKIP_METADATA",
+        "sometimes",
+        "CASSANDRA_SKIP_METADATA must be true or false (or 1/0, yes/no), not 'sometimes'.",
+    ),
+    (
         "LAZY_CONNECT",
         "maybe",
         "CASSANDRA_LAZY_CONNECT must be true or false (or 1/0, yes/no), not 'maybe'.",

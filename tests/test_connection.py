@@ -39,7 +39,7 @@ from flask_cqlalchemy import (
 )
 from flask_cqlalchemy.config import Settings, SSLSettings
 from flask_cqlalchemy.connection import RetryPolicy, cluster_options, translated
-from flask_cqlalchemy.query import is_idempotent
+from flask_cqlalchemy.statements import is_idempotent
 
 
 @contextmanager

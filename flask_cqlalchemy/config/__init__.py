@@ -24,6 +24,7 @@ from .parsers import (
     PREFIX,
     SSLSettings,
     check_name,
+    parse_age,
     parse_binds,
     parse_boolean,
     parse_consistency,
@@ -74,11 +75,13 @@ class Settings:
     request_timeout: float = 10.0
     schema_timeout: float = 60.0
     fetch_size: int = 1000
+    skip_metadata: bool = True
     replication: Mapping[str, str] | None = None
     lazy_connect: bool = True
     retry_connect: bool = False
     setup_kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
     binds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    cursor_age: float = 86_400.0
     local_nodes: int = 0
     local_directory: Path | None = None
     allow_local: bool = False
@@ -144,6 +147,12 @@ KEYS: tuple[Key, ...] = (
     Key("SCHEMA_TIMEOUT", "seconds", parse_seconds, "The same for a schema change or a TRUNCATE."),
     Key("FETCH_SIZE", "integer", parse_integer(1, 1_000_000), "Rows fetched at a time."),
     Key(
+        "SKIP_METADATA",
+        "boolean",
+        parse_boolean,
+        "Let nodes leave out the description of a prepared statement's columns (protocol v5).",
+    ),
+    Key(
         "REPLICATION",
         "integer or mapping",
         parse_replication,
@@ -167,6 +176,13 @@ KEYS: tuple[Key, ...] = (
         "mapping",
         parse_setup_kwargs,
         "Further arguments of `cassandra.cluster.Cluster`.",
+    ),
+    Key(
+        "CURSOR_AGE",
+        "seconds",
+        parse_age,
+        "How long a page's cursor is good.",
+        per_bind=False,
     ),
     Key(
         "BINDS",

@@ -75,17 +75,27 @@ def parse_integer(low: int, high: int) -> Callable[[object], int]:
 _MAX_SECONDS = 3600
 
 
+#: Seconds in ten years.
+_MAX_AGE = 315_360_000
+
+
+def parse_age(value: object) -> float:
+    return _parse_seconds(value, _MAX_AGE)
+
+
 def parse_seconds(value: object) -> float:
+    return _parse_seconds(value, _MAX_SECONDS)
+
+
+def _parse_seconds(value: object, most: int) -> float:
     try:
         if isinstance(value, bool):
             raise ValueError
         number = float(str(value))
     except ValueError:
         number = math.nan
-    if not 0 < number <= _MAX_SECONDS:
-        raise ValueError(
-            f"must be a number of seconds above 0 and at most {_MAX_SECONDS}, not {value!r}"
-        )
+    if not 0 < number <= most:
+        raise ValueError(f"must be a number of seconds above 0 and at most {most}, not {value!r}")
     return number
 
 

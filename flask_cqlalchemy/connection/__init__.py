@@ -9,59 +9,48 @@ from __future__ import annotations
 
 import logging
 import os
-import ssl
-import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cassandra import (
-    ConsistencyLevel,
-    OperationTimedOut,
-    ProtocolVersion,
-    ReadTimeout,
-    Unavailable,
-    WriteFailure,
-    WriteTimeout,
-    WriteType,
-    policies,
-)
-from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import (
     _NOT_SET,
-    EXEC_PROFILE_DEFAULT,
     Cluster,
-    ExecutionProfile,
     NoHostAvailable,
     ResponseFuture,
     ResultSet,
     Session,
     _discard_cluster_shutdown,
 )
-from cassandra.connection import ConnectionException
-from cassandra.query import dict_factory
+from cassandra.query import PreparedStatement
 
-from .config import PREFIX, Settings, SSLSettings
-from .errors import CassandraUnavailable, ConfigError, OutcomeUnknown, RequestTimedOut
+from ..config import PREFIX, Settings
+from ..errors import CassandraUnavailable, ConfigError
+from ..protocol import install
+from .errors import OUTAGES, RetryPolicy, reasons, translate, translated
+from .options import KitCluster, check_workers, cluster_options
+from .prepared import CacheMetrics, StatementCache
 
 if TYPE_CHECKING:
     from cassandra.cqlengine.usertype import UserType
 
 log = logging.getLogger(__name__)
 
-#: Seconds. The driver would wait up to 600 s before it tries a returned node again.
-RECONNECT_BASE_DELAY = 0.25
-RECONNECT_MAX_DELAY = 2.0
-
-#: Seconds. A frozen node counts as up until a heartbeat fails: 60 s with the driver's defaults.
-HEARTBEAT_INTERVAL = 2.0
-HEARTBEAT_TIMEOUT = 2.0
+__all__ = [
+    "NOT_SET",
+    "CacheMetrics",
+    "Connection",
+    "RequestListener",
+    "RetryPolicy",
+    "check_workers",
+    "cluster_options",
+    "translated",
+]
 
 #: Seconds between attempts under CASSANDRA_RETRY_CONNECT: the first wait, and the longest.
 RETRY_FIRST_WAIT = 0.1
@@ -74,112 +63,6 @@ NOT_SET = _NOT_SET
 RequestListener = Callable[[ResponseFuture], None]
 
 
-class RetryPolicy(policies.RetryPolicy):  # type: ignore[misc]
-    """The kit's one retry policy: at most one repetition, and never of a write that might double.
-
-    The driver's own sends a request to the next host after a connection error without asking
-    whether the statement is idempotent; this one asks.
-    """
-
-    def on_read_timeout(
-        self,
-        query: Any,
-        consistency: int,
-        required_responses: int,
-        received_responses: int,
-        data_retrieved: bool,
-        retry_num: int,
-    ) -> tuple[int, int | None]:
-        """Repeat once when enough replicas answered and only the data itself was missing."""
-        del query
-        if retry_num == 0 and received_responses >= required_responses and not data_retrieved:
-            return self.RETRY, consistency
-        return self.RETHROW, None
-
-    def on_write_timeout(
-        self,
-        query: Any,
-        consistency: int,
-        write_type: int,
-        required_responses: int,
-        received_responses: int,
-        retry_num: int,
-    ) -> tuple[int, int | None]:
-        """Repeat once when the batch log was not written: then nothing of the batch was."""
-        del query, required_responses, received_responses
-        if retry_num == 0 and write_type == WriteType.BATCH_LOG:
-            return self.RETRY, consistency
-        return self.RETHROW, None
-
-    def on_unavailable(
-        self,
-        query: Any,
-        consistency: int,
-        required_replicas: int,
-        alive_replicas: int,
-        retry_num: int,
-    ) -> tuple[int, int | None]:
-        """Ask one more coordinator, which may see more replicas: nothing was written."""
-        del query, consistency, required_replicas, alive_replicas
-        return (self.RETRY_NEXT_HOST if retry_num == 0 else self.RETHROW), None
-
-    def on_request_error(
-        self, query: Any, consistency: int, error: Exception, retry_num: int
-    ) -> tuple[int, int | None]:
-        """Go on to the next host only with a statement that may be applied twice."""
-        del consistency, error, retry_num
-        idempotent = getattr(query, "is_idempotent", False)
-        return (self.RETRY_NEXT_HOST if idempotent else self.RETHROW), None
-
-
-def _reasons(error: NoHostAvailable) -> str:
-    reasons = error.errors if isinstance(error.errors, Mapping) else {}
-    if not reasons:
-        return str(error.args[0] if error.args else error)
-    return "; ".join(
-        f"{host}: {reason or type(reason).__name__}" for host, reason in reasons.items()
-    )
-
-
-@contextmanager
-def translated(subject: str, *, idempotent: bool) -> Iterator[None]:
-    """Raise the kit's errors for the driver's, naming ``subject``: a table, or what was done.
-
-    :param idempotent: whether the statement may be applied twice; a timeout of one that may not is
-        ``OutcomeUnknown``.
-    """
-    try:
-        yield
-    except NoHostAvailable as error:
-        outage = CassandraUnavailable(f"{subject}: no node answered ({_reasons(error)})")
-        log.warning("%s", outage)
-        raise outage from error
-    except Unavailable as error:
-        level = ConsistencyLevel.value_to_name[error.consistency]
-        outage = CassandraUnavailable(
-            f"{subject}: {level} needs {error.required_replicas} replicas, "
-            f"{error.alive_replicas} are alive"
-        )
-        log.warning("%s", outage)
-        raise outage from error
-    except (
-        WriteTimeout,
-        WriteFailure,
-        ReadTimeout,
-        OperationTimedOut,
-        ConnectionException,
-    ) as error:
-        if not idempotent:
-            unknown = OutcomeUnknown(f"{subject}: the outcome is unknown ({error})")
-            log.warning("%s", unknown)
-            raise unknown from error
-        if isinstance(error, WriteFailure):
-            raise
-        timed_out = RequestTimedOut(f"{subject}: no answer in time ({error})")
-        log.warning("%s", timed_out)
-        raise timed_out from error
-
-
 class _Rows(ResultSet):  # type: ignore[misc]
     """A ResultSet whose later pages raise the kit's errors too."""
 
@@ -189,92 +72,10 @@ class _Rows(ResultSet):  # type: ignore[misc]
         with translated(self.subject, idempotent=True):
             super().fetch_next_page()
 
-
-class _Cluster(Cluster):  # type: ignore[misc]
-    """Begins with protocol v5, not with DSE's, and still steps down for an old server."""
-
-    protocol_version = ProtocolVersion.V5
-
-
-def _ssl_context(settings: SSLSettings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.ca)
-    context.check_hostname = settings.check_hostname
-    if settings.certificate:
-        context.load_cert_chain(settings.certificate, settings.key)
-    return context
-
-
-def _default_profile(settings: Settings, given: ExecutionProfile | None) -> ExecutionProfile:
-    """Return the default execution profile: a user's own, or one made from the settings.
-
-    The driver refuses a load-balancing or retry policy beside execution profiles, so the policies
-    of CASSANDRA_SETUP_KWARGS go into the profile.
-    """
-    if given is not None:
-        given.row_factory = dict_factory
-        return given
-    own = settings.setup_kwargs
-    balancing = own.get("load_balancing_policy")
-    if balancing is None and not (settings.cloud or "cloud" in own):
-        balancing = policies.TokenAwarePolicy(
-            policies.DCAwareRoundRobinPolicy(local_dc=settings.local_dc or "")
-        )
-    return ExecutionProfile(
-        **({} if balancing is None else {"load_balancing_policy": balancing}),
-        retry_policy=own.get("default_retry_policy") or RetryPolicy(),
-        consistency_level=settings.consistency,
-        serial_consistency_level=settings.serial_consistency,
-        request_timeout=settings.request_timeout,
-        row_factory=dict_factory,
-    )
-
-
-def cluster_options(settings: Settings, hosts: Sequence[str], port: int) -> dict[str, Any]:
-    """Return the arguments for the driver's Cluster: ours, with CASSANDRA_SETUP_KWARGS on top."""
-    own = dict(settings.setup_kwargs)
-    profiles = dict(own.pop("execution_profiles", None) or {})
-    profiles[EXEC_PROFILE_DEFAULT] = _default_profile(settings, profiles.get(EXEC_PROFILE_DEFAULT))
-    for name in ("load_balancing_policy", "default_retry_policy"):
-        own.pop(name, None)
-    options: dict[str, Any] = {
-        "execution_profiles": profiles,
-        "connect_timeout": settings.connect_timeout,
-        "control_connection_timeout": settings.connect_timeout,
-        "idle_heartbeat_interval": HEARTBEAT_INTERVAL,
-        "idle_heartbeat_timeout": HEARTBEAT_TIMEOUT,
-        "reconnection_policy": policies.ExponentialReconnectionPolicy(
-            RECONNECT_BASE_DELAY, RECONNECT_MAX_DELAY, max_attempts=None
-        ),
-    }
-    if settings.cloud:
-        options["cloud"] = {"secure_connect_bundle": str(settings.cloud)}
-    elif "cloud" not in own:
-        options |= {"contact_points": list(hosts), "port": port}
-    if settings.username is not None:
-        options["auth_provider"] = PlainTextAuthProvider(settings.username, settings.password)
-    if settings.ssl:
-        options["ssl_context"] = _ssl_context(settings.ssl)
-    return options | own
-
-
-def check_workers() -> None:
-    """Refuse gevent's sockets under a driver that was imported before gevent replaced them.
-
-    The driver chooses its event loop on import. Under gunicorn's ``--preload -k gevent`` that is
-    the one for threads, and the first query would wait for ever.
-
-    :raises ConfigError: naming the workers that do work.
-    """
-    monkey = sys.modules.get("gevent.monkey")
-    patched = monkey is not None and monkey.is_module_patched("socket")
-    will_be_patched = "gunicorn.workers.ggevent" in sys.modules
-    driver_knows = Cluster.connection_class.__name__ == "GeventConnection"
-    if (patched or will_be_patched) and not driver_knows:
-        raise ConfigError(
-            "The Cassandra driver was imported before gevent replaced the sockets, and would wait "
-            "for ever. Start gunicorn's gevent workers without --preload, or use `-k gthread`, "
-            "which works with it."
-        )
+    def take_next_page(self) -> None:
+        """Wait for the page that ``response_future.start_fetching_next_page()`` asked for."""
+        with translated(self.subject, idempotent=True):
+            self._current_rows = self.response_future.result().current_rows
 
 
 @dataclass
@@ -284,8 +85,13 @@ class _Live:
     cluster: Cluster
     session: Session
     pid: int = field(default_factory=os.getpid)
+    statements: StatementCache = field(init=False)
     #: Keyspaces in which every user type is registered with this session.
     keyspaces: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.statements = StatementCache(self.session)
+        self.cluster.on_schema_change(self.statements.forget)
 
 
 #: What a forked child inherited. Kept, because the driver's finalizers would talk on the parent's
@@ -356,23 +162,45 @@ class Connection:
         *,
         subject: str,
         timeout: float | object | None = NOT_SET,
+        paging_state: bytes | None = None,
     ) -> ResultSet:
         """Execute a driver statement.
 
         :param query: text or a driver Statement; its ``is_idempotent`` decides about retries.
         :param subject: what an error names, such as the table.
         :param timeout: seconds; None waits for ever, and unset is ``CASSANDRA_REQUEST_TIMEOUT``.
+        :param paging_state: where the result begins. It must come from Cassandra: a server that is
+            sent anything else makes the driver close the connection.
         :raises CassandraUnavailable: if no node answers or too few replicas are alive.
         :raises RequestTimedOut: if there is no answer in time.
         :raises OutcomeUnknown: the same, for a statement that is not idempotent.
         """
-        session = self.session
-        with translated(subject, idempotent=getattr(query, "is_idempotent", False)):
-            future = session.execute_async(query, parameters, timeout=timeout)
+        try:
+            # Outside a `with`: a context manager costs more than all else here.
+            future = self._open().session.execute_async(
+                query, parameters, timeout=timeout, paging_state=paging_state
+            )
             first = future.result()
+        except OUTAGES as error:
+            idempotent = getattr(query, "is_idempotent", False)
+            raise translate(error, subject, idempotent=idempotent) from error
         rows = _Rows(future, first.current_rows)
         rows.subject = subject
         return rows
+
+    def prepare(self, cql: str, keyspace: str | None = None) -> PreparedStatement:
+        """Return the prepared statement of ``cql``, prepared once for the session.
+
+        :param keyspace: of the names without one (protocol v5).
+        :raises CassandraUnavailable: and the others of ``execute``.
+        """
+        with translated("a statement", idempotent=True):
+            return self._open().statements.get(cql, keyspace)
+
+    @property
+    def statement_metrics(self) -> CacheMetrics:
+        """How many statements this process's session has prepared, and keeps."""
+        return self._open().statements.metrics
 
     def add_listener(self, listener: RequestListener) -> None:
         """Have ``listener`` called with each request, also of a session that is opened later."""
@@ -466,7 +294,7 @@ class Connection:
             raise outage from None
         except NoHostAvailable as error:
             raise CassandraUnavailable(
-                f"{', '.join(hosts)} port {port}: cannot connect ({_reasons(error)})"
+                f"{', '.join(hosts)} port {port}: cannot connect ({reasons(error)})"
             ) from error
 
     def _run_attempt(self, attempt: Future[_Live], hosts: Sequence[str], port: int) -> None:
@@ -479,7 +307,7 @@ class Connection:
                     self._attempt = None
             if isinstance(error, NoHostAvailable):
                 log.warning(
-                    "%s port %s: cannot connect (%s)", ", ".join(hosts), port, _reasons(error)
+                    "%s port %s: cannot connect (%s)", ", ".join(hosts), port, reasons(error)
                 )
             if attempt.set_running_or_notify_cancel():
                 attempt.set_exception(error)
@@ -497,7 +325,7 @@ class Connection:
         deadline = time.monotonic() + self.settings.connect_timeout
         wait = RETRY_FIRST_WAIT
         while True:
-            cluster = _Cluster(**cluster_options(self.settings, hosts, port))
+            cluster = KitCluster(**cluster_options(self.settings, hosts, port))
             try:
                 session = cluster.connect()
             except NoHostAvailable:
@@ -514,6 +342,7 @@ class Connection:
             else:
                 break
         session.default_fetch_size = self.settings.fetch_size
+        install(session, skip_metadata=self.settings.skip_metadata)
         # cqlengine sends tuples as CQL tuples; the driver alone would send a list.
         session.encoder.mapping[tuple] = session.encoder.cql_encode_tuple
         for listener in self._listeners:

@@ -1,0 +1,136 @@
+"""The driver's errors as the kit's, and the one retry policy, which knows what may be repeated."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from cassandra import (
+    ConsistencyLevel,
+    OperationTimedOut,
+    ReadTimeout,
+    Unavailable,
+    WriteFailure,
+    WriteTimeout,
+    WriteType,
+    policies,
+)
+from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionException
+
+from ..errors import CassandraUnavailable, OutcomeUnknown, RequestTimedOut
+
+log = logging.getLogger("flask_cqlalchemy.connection")
+
+
+class RetryPolicy(policies.RetryPolicy):  # type: ignore[misc]
+    """The kit's one retry policy: at most one repetition, and never of a write that might double.
+
+    The driver's own sends a request to the next host after a connection error without asking
+    whether the statement is idempotent; this one asks.
+    """
+
+    def on_read_timeout(
+        self,
+        query: Any,
+        consistency: int,
+        required_responses: int,
+        received_responses: int,
+        data_retrieved: bool,
+        retry_num: int,
+    ) -> tuple[int, int | None]:
+        """Repeat once when enough replicas answered and only the data itself was missing."""
+        del query
+        if retry_num == 0 and received_responses >= required_responses and not data_retrieved:
+            return self.RETRY, consistency
+        return self.RETHROW, None
+
+    def on_write_timeout(
+        self,
+        query: Any,
+        consistency: int,
+        write_type: int,
+        required_responses: int,
+        received_responses: int,
+        retry_num: int,
+    ) -> tuple[int, int | None]:
+        """Repeat once when the batch log was not written: then nothing of the batch was."""
+        del query, required_responses, received_responses
+        if retry_num == 0 and write_type == WriteType.BATCH_LOG:
+            return self.RETRY, consistency
+        return self.RETHROW, None
+
+    def on_unavailable(
+        self,
+        query: Any,
+        consistency: int,
+        required_replicas: int,
+        alive_replicas: int,
+        retry_num: int,
+    ) -> tuple[int, int | None]:
+        """Ask one more coordinator, which may see more replicas: nothing was written."""
+        del query, consistency, required_replicas, alive_replicas
+        return (self.RETRY_NEXT_HOST if retry_num == 0 else self.RETHROW), None
+
+    def on_request_error(
+        self, query: Any, consistency: int, error: Exception, retry_num: int
+    ) -> tuple[int, int | None]:
+        """Go on to the next host only with a statement that may be applied twice."""
+        del consistency, error, retry_num
+        idempotent = getattr(query, "is_idempotent", False)
+        return (self.RETRY_NEXT_HOST if idempotent else self.RETHROW), None
+
+
+def reasons(error: NoHostAvailable) -> str:
+    """Say which host failed why."""
+    causes = error.errors if isinstance(error.errors, Mapping) else {}
+    if not causes:
+        return str(error.args[0] if error.args else error)
+    return "; ".join(
+        f"{host}: {reason or type(reason).__name__}" for host, reason in causes.items()
+    )
+
+
+#: Errors after which a request may or may not have been carried out.
+_UNANSWERED = (WriteTimeout, WriteFailure, ReadTimeout, OperationTimedOut, ConnectionException)
+
+#: The driver's errors that ``translate`` turns into the kit's.
+OUTAGES = (NoHostAvailable, Unavailable, *_UNANSWERED)
+
+
+def translate(error: Any, subject: str, *, idempotent: bool) -> Exception:
+    """Return the kit's error for one of ``OUTAGES``, logged; the error itself if it is none.
+
+    :param subject: what the error names: a table, or what was done.
+    :param idempotent: whether the statement may be applied twice; a timeout of one that may not is
+        ``OutcomeUnknown``.
+    """
+    if isinstance(error, WriteFailure) and idempotent:
+        return error  # type: ignore[no-any-return]
+    outage: CassandraUnavailable | OutcomeUnknown
+    if isinstance(error, NoHostAvailable):
+        outage = CassandraUnavailable(f"{subject}: no node answered ({reasons(error)})")
+    elif isinstance(error, Unavailable):
+        level = ConsistencyLevel.value_to_name[error.consistency]
+        outage = CassandraUnavailable(
+            f"{subject}: {level} needs {error.required_replicas} replicas, "
+            f"{error.alive_replicas} are alive"
+        )
+    elif not idempotent:
+        outage = OutcomeUnknown(f"{subject}: the outcome is unknown ({error})")
+    else:
+        outage = RequestTimedOut(f"{subject}: no answer in time ({error})")
+    log.warning("%s", outage)
+    outage.__cause__ = error
+    return outage
+
+
+@contextmanager
+def translated(subject: str, *, idempotent: bool) -> Iterator[None]:
+    """Raise what ``translate`` gives for the driver's errors in the block."""
+    try:
+        yield
+    except OUTAGES as error:
+        raise translate(error, subject, idempotent=idempotent) from error

@@ -1,0 +1,148 @@
+"""Pages of a query, each of which begins at a sealed cursor.
+
+Stages: the request's arguments are checked; the cursor is opened, which takes no query; a page is
+read (``reading``); its neighbours' cursors are sealed (``cursors``) into a ``Page`` (``page``). No
+COUNT and no OFFSET: a page costs the same however far it is from the first.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, current_app, has_request_context, request
+from werkzeug.exceptions import BadRequest
+
+from ..errors import InvalidCursor
+from .cursors import CURSOR_AGE, Cursor, KeysetCursor, Sealer, StateCursor, digest_of, keys_of
+from .page import CURSOR_ARGUMENT, PER_PAGE_ARGUMENT, Page
+from .reading import (
+    binding_of,
+    keyset_of,
+    limit_of,
+    make_items,
+    read_in_partition,
+    read_in_token_order,
+)
+
+if TYPE_CHECKING:
+    from ..query import QuerySet
+
+__all__ = ["CURSOR_AGE", "DEFAULT_PER_PAGE", "MAX_PER_PAGE", "Page", "paginate"]
+
+log = logging.getLogger(__name__)
+
+#: Items on a page for which nobody says how many.
+DEFAULT_PER_PAGE = 20
+
+#: The most items on a page, unless ``paginate`` is told otherwise.
+MAX_PER_PAGE = 100
+
+#: Digits of a number of items that is read at all.
+_MOST_DIGITS = 9
+
+
+def paginate(
+    queryset: QuerySet,
+    *,
+    per_page: int | None = None,
+    cursor: str | None = None,
+    max_per_page: int = MAX_PER_PAGE,
+    error_out: bool = True,
+    user: object = None,
+    app: Flask | None = None,
+    max_age: float | None = None,
+) -> Page[Any]:
+    """Return one page of a query set.
+
+    A ``limit()`` of the query set holds for all pages together.
+
+    :param per_page: how many items; None reads the request's argument ``per_page``, or takes 20.
+    :param cursor: where the page begins; None reads the request's argument ``cursor``, also from
+        the form of a POST. Without one it is the first page.
+    :param max_per_page: the most that ``per_page`` may be.
+    :param error_out: answer 400 for a bad ``per_page`` or cursor. If false, a ``per_page`` that is
+        too large becomes ``max_per_page``, any other bad one 20, and a bad cursor the first page.
+    :param user: whom the cursors are for: an identifier, or a Flask-Login user. The cursors of one
+        user are of no use to another.
+    :param app: whose ``SECRET_KEY`` seals the cursors; the current application unless given.
+    :param max_age: seconds for which a cursor is good; ``CASSANDRA_CURSOR_AGE`` unless given.
+    :raises InvalidCursor: a 400, before any query, for a cursor that this application did not make
+        for this model, keyspace, filter, order, limit and user, or not lately.
+    :raises BadRequest: naming ``per_page``.
+    :raises ConfigError: if ``SECRET_KEY`` is not set.
+    """
+    app = app or current_app._get_current_object()  # type: ignore[attr-defined]
+    if max_age is None:
+        max_age = float(app.config.get("CASSANDRA_CURSOR_AGE", CURSOR_AGE))
+    sealer = Sealer(keys_of(app), max_age)
+    asked = _requested_size() if per_page is None else per_page
+    size = _size(asked, max_per_page, error_out=error_out)
+    text = _requested_cursor() if cursor is None else cursor
+    subject = queryset.model.column_family_name()
+    keyset, limit = keyset_of(queryset), limit_of(queryset)
+    in_partition = keyset is not None
+    digest = digest_of(binding_of(queryset, in_partition=in_partition, user=_identity(user)))
+    start: Cursor | None = None
+    if text is not None:
+        try:
+            start = sealer.open(text, digest, subject=subject)
+        except InvalidCursor as error:
+            log.info("%s", error)
+            if error_out:
+                raise
+    if keyset is not None:
+        assert not isinstance(start, StateCursor)  # noqa: S101 - the digest tells
+        found = read_in_partition(queryset, keyset, size, start, limit)
+    else:
+        assert not isinstance(start, KeysetCursor)  # noqa: S101 - the digest tells
+        found = read_in_token_order(queryset, size, start, limit)
+
+    def seal(neighbour: Cursor | None) -> str | None:
+        return sealer.seal(neighbour, digest, subject=subject) if neighbour else None
+
+    return Page(
+        items=make_items(queryset, found.rows),
+        per_page=size,
+        next=seal(found.next),
+        previous=seal(found.previous),
+        is_first=found.is_first,
+    )
+
+
+def _requested_cursor() -> str | None:
+    if not has_request_context():
+        return None
+    text = request.args.get(CURSOR_ARGUMENT)
+    # The form only where it may be: reading it uses up the body.
+    return request.form.get(CURSOR_ARGUMENT) if text is None and request.method == "POST" else text
+
+
+def _requested_size() -> str | None:
+    return request.args.get(PER_PAGE_ARGUMENT) if has_request_context() else None
+
+
+def _size(asked: int | str | None, most: int, *, error_out: bool) -> int:
+    """Return how many items a page gets.
+
+    :raises BadRequest: if that is no number from 1 to ``most``, and ``error_out``.
+    """
+    default = min(DEFAULT_PER_PAGE, most)
+    if asked is None:
+        return default
+    if isinstance(asked, str):
+        digits = asked if asked.isascii() and asked.isdigit() else "0"
+        number = most + 1 if len(digits) > _MOST_DIGITS else int(digits)
+    else:
+        number = asked
+    if 1 <= number <= most:
+        return number
+    if error_out:
+        raise BadRequest(f"{PER_PAGE_ARGUMENT} must be a whole number from 1 to {most}.")
+    return most if number > most else default
+
+
+def _identity(user: object) -> object:
+    """Return what stands for a user in a cursor's binding."""
+    get_id = getattr(user, "get_id", None)
+    return get_id() if callable(get_id) else user

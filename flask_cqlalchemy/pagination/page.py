@@ -1,0 +1,121 @@
+"""``Page``: the rows of one page, the cursors of its neighbours, and links to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
+
+from cassandra.cqlengine.models import Model
+from flask import Response, jsonify, request, url_for
+
+from .cursors import LONGEST_IN_URL
+
+#: The request's arguments.
+CURSOR_ARGUMENT = "cursor"
+PER_PAGE_ARGUMENT = "per_page"
+
+#: The link relations of a page, in the order in which they are shown; the names are IANA's.
+RELATIONS = ("first", "prev", "next")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """One page of a query. Iterating over it gives its items.
+
+    :ivar items: what the query gives: instances, or lists of values after ``values_list()``.
+    :ivar per_page: how many items the page was to have.
+    :ivar next: the cursor of the page after this one; None if there was no further row.
+    :ivar previous: the cursor of the page before this one; None where there is none, and across
+        partitions where the last 20 pages end.
+    :ivar is_first: whether no row comes before these.
+    """
+
+    items: tuple[T, ...]
+    per_page: int
+    next: str | None
+    previous: str | None
+    is_first: bool
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    @property
+    def has_next(self) -> bool:
+        """Whether another page follows. When the page was read, it had a row at least."""
+        return self.next is not None
+
+    @property
+    def has_previous(self) -> bool:
+        """Whether ``previous`` leads to the page before."""
+        return self.previous is not None
+
+    def base_url(self, endpoint: str | None = None, **values: object) -> str:
+        """Return the URL of the first page: the current one, with its other arguments.
+
+        :param endpoint: for ``url_for``, such as ``".index"``; that of the request unless given.
+        :param values: the variables of the endpoint's rule.
+        """
+        return self._url(None, endpoint, values)
+
+    def url(self, relation: str, endpoint: str | None = None, **values: object) -> str | None:
+        """Return the URL of a neighbour, without host.
+
+        :param relation: ``"first"``, ``"prev"`` or ``"next"``.
+        :returns: None where there is no such page, or where its cursor only fits a POST.
+        """
+        if relation == "first":
+            return None if self.is_first else self._url(None, endpoint, values)
+        cursor = self._cursor(relation)
+        if cursor is None or len(cursor) > LONGEST_IN_URL:
+            return None
+        return self._url(cursor, endpoint, values)
+
+    def long_cursor(self, relation: str) -> str | None:
+        """Return the cursor of a neighbour if it is too long for a URL and travels by POST."""
+        cursor = self._cursor(relation)
+        return cursor if cursor and len(cursor) > LONGEST_IN_URL else None
+
+    def links(self, endpoint: str | None = None, **values: object) -> str:
+        """Return the value of a Link header (RFC 8288); empty if there is nothing to link to."""
+        urls = {relation: self.url(relation, endpoint, **values) for relation in RELATIONS}
+        return ", ".join(f'<{url}>; rel="{relation}"' for relation, url in urls.items() if url)
+
+    def to_response(self) -> Response:
+        """Return the page as JSON, with a Link header."""
+        response = jsonify(
+            items=[_plain(item) for item in self.items],
+            next=self.next,
+            previous=self.previous,
+            has_next=self.has_next,
+            has_previous=self.has_previous,
+            per_page=self.per_page,
+        )
+        links = self.links()
+        if links:
+            response.headers["Link"] = links
+        return response
+
+    def _cursor(self, relation: str) -> str | None:
+        return {"prev": self.previous, "next": self.next}.get(relation)
+
+    def _url(self, cursor: str | None, endpoint: str | None, values: dict[str, object]) -> str:
+        if endpoint is None:
+            endpoint, values = request.endpoint or "", {**(request.view_args or {}), **values}
+        # Not through url_for, which would obey a visitor's ?_external=1&_scheme=... .
+        arguments = [
+            (name, value)
+            for name, value in request.args.items(multi=True)
+            if name != CURSOR_ARGUMENT
+        ]
+        if cursor is not None:
+            arguments.append((CURSOR_ARGUMENT, cursor))
+        path = url_for(endpoint, **values)  # type: ignore[arg-type]
+        return f"{path}?{urlencode(arguments)}" if arguments else path
+
+
+def _plain(item: Any) -> Any:
+    return dict(item) if isinstance(item, Model) else item
