@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--keep-cassandra",
         action="store_true",
         help="Leave the local nodes running for the next run, which then starts at once. "
-        "`flask cassandra stop --directory ...` ends them.",
+        "The run's last line says how to end them.",
     )
 
 
@@ -57,6 +57,19 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{WRITES_ELSEWHERE}: the test writes from another process: afterwards every table of its "
         "keyspace is emptied.",
     )
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how to end nodes that were left running."""
+    if config.option.keep_cassandra and not config.option.cassandra_hosts:
+        from .testing import kept_directory
+
+        terminalreporter.write_line(
+            "Cassandra stays up for the next run. To end it: flask cassandra stop --directory "
+            f"{kept_directory(config.rootpath)}"
+        )
 
 
 @pytest.fixture(scope="session")

@@ -80,6 +80,14 @@ def parse_hosts(text: str) -> RunningCluster:
     return RunningCluster(tuple(hosts), *ports)
 
 
+def kept_directory(root: Path) -> Path:
+    """Return where ``--keep-cassandra`` keeps the nodes of the project at ``root``."""
+    from platformdirs import user_cache_path
+
+    name = hashlib.sha256(str(root).encode()).hexdigest()[:12]
+    return user_cache_path("flask-cqlalchemy") / "pytest" / name
+
+
 @contextmanager
 def open_cluster(
     *, hosts: str | None, nodes: int, keep: bool, directory: Path, root: Path
@@ -97,10 +105,7 @@ def open_cluster(
     from .local import LocalCluster
 
     if keep:
-        from platformdirs import user_cache_path
-
-        name = hashlib.sha256(str(root).encode()).hexdigest()[:12]
-        directory = user_cache_path("flask-cqlalchemy") / "pytest" / name
+        directory = kept_directory(root)
     with LocalCluster(nodes, directory) as cluster:
         if keep:
             cluster.pin()

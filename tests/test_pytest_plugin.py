@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,7 +81,11 @@ def project(tmp_path: Path) -> Path:
 
 
 def run(
-    project: Path, config: dict[str, Any] | None, tests: str, *options: str
+    project: Path,
+    config: dict[str, Any] | None,
+    tests: str,
+    *options: str,
+    environment: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``tests`` in the project, against the cluster of ``config`` or a local one of its own."""
     (project / "test_it.py").write_text(
@@ -93,6 +98,7 @@ def run(
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *hosts, *options],
         cwd=project,
+        env=os.environ | (environment or {}),
         capture_output=True,
         text=True,
         timeout=180,
@@ -303,6 +309,47 @@ def test_it(cql, cassandra_cluster, turn):
     workers, keyspaces, pids = (set(column) for column in zip(*seen, strict=True))
     assert (len(workers), len(keyspaces), len(pids)) == (2, 2, 1)
     _assert_gone(pids.pop())
+
+
+NODES = """
+def test_it(cassandra_cluster, cassandra_config, cql):
+    with open("seen", "a") as seen:
+        seen.write(json.dumps([cassandra_cluster.pids, str(cassandra_cluster.directory)]) + "\\n")
+    assert cassandra_config["CASSANDRA_REPLICATION"] == len(cassandra_cluster.pids)
+    Post.create(blog="b", id=1)
+"""
+
+
+@pytest.mark.slow
+def test_a_kept_node_serves_the_next_run(project: Path, tmp_path: Path) -> None:
+    caches = {"XDG_CACHE_HOME": str(tmp_path / "caches")}
+    tests = "import json\n" + NODES
+    for _ in range(2):
+        result = run(project, None, tests, "--keep-cassandra", environment=caches)
+        assert "1 passed" in result.stdout, result.stdout + result.stderr
+    first, second = map(json.loads, (project / "seen").read_text().splitlines())
+    assert first == second
+    (pid,), directory = first
+    assert (
+        "Cassandra stays up for the next run. To end it: flask cassandra stop --directory "
+        f"{directory}\n"
+    ) in result.stdout
+    stop = "from flask_cqlalchemy.cli.cassandra import cassandra; cassandra()"
+    subprocess.run(
+        [sys.executable, "-c", stop, "stop", "--directory", directory], check=True, timeout=60
+    )
+    _assert_gone(pid)
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_run_may_have_several_nodes(project: Path) -> None:
+    result = run(project, None, "import json\n" + NODES, "--cassandra-nodes", "2")
+    assert "1 passed" in result.stdout, result.stdout + result.stderr
+    pids, _ = json.loads((project / "seen").read_text())
+    assert len(set(pids)) == 2
+    for pid in pids:
+        _assert_gone(pid)
 
 
 def _assert_gone(pid: int) -> None:
