@@ -29,12 +29,12 @@ from cassandra.util import Date, Duration, Time
 
 from flask_cqlalchemy import LocalCluster
 from flask_cqlalchemy.protocol import (
-    Handler,
     OutOfRangeTimestamp,
     UndecodableResponse,
     UndecodableValue,
     install,
 )
+from flask_cqlalchemy.protocol.handler import Handler
 
 EPOCH = datetime(1970, 1, 1)
 MILLISECOND = timedelta(milliseconds=1)

@@ -324,16 +324,15 @@ def test_it(cassandra_cluster, cassandra_config, cql):
 def test_a_kept_node_serves_the_next_run(project: Path, tmp_path: Path) -> None:
     caches = {"XDG_CACHE_HOME": str(tmp_path / "caches")}
     tests = "import json\n" + NODES
-    for _ in range(2):
-        result = run(project, None, tests, "--keep-cassandra", environment=caches)
-        assert "1 passed" in result.stdout, result.stdout + result.stderr
+    results = [run(project, None, tests, "--keep-cassandra", environment=caches) for _ in range(2)]
+    assert ["1 passed" in result.stdout for result in results] == [True, True], results
     first, second = map(json.loads, (project / "seen").read_text().splitlines())
     assert first == second
     (pid,), directory = first
     assert (
         "Cassandra stays up for the next run. To end it: flask cassandra stop --directory "
         f"{directory}\n"
-    ) in result.stdout
+    ) in results[1].stdout
     stop = "from flask_cqlalchemy.cli.cassandra import cassandra; cassandra()"
     subprocess.run(
         [sys.executable, "-c", stop, "stop", "--directory", directory], check=True, timeout=60

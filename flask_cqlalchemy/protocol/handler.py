@@ -1,0 +1,379 @@
+"""The driver's protocol handler of one session, and what it does not let into the log."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import weakref
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+from cassandra import ProtocolVersion
+from cassandra.cluster import ResponseFuture, Session
+from cassandra.protocol import (
+    COMPRESSED_FLAG,
+    CUSTOM_PAYLOAD_FLAG,
+    RESULT_KIND_PREPARED,
+    RESULT_KIND_ROWS,
+    TRACING_FLAG,
+    WARNING_FLAG,
+    ExecuteMessage,
+    ProtocolHandler,
+    ResultMessage,
+    read_bytesmap,
+    read_stringlist,
+)
+from cassandra.query import PreparedStatement
+
+from .decoding import Column, ColumnReader, Plan, read_bytes, reason
+from .types import INT32, TWO_INT32, Types, UserTypeMap
+from .values import UndecodableResponse
+
+log = logging.getLogger("flask_cqlalchemy.protocol")
+
+#: Flags of a ROWS result, and of the query parameters of EXECUTE (native protocol v5, 4.2.5.2 and
+#: 4.1.4).
+_GLOBAL_TABLE = 0x0001
+_MORE_PAGES = 0x0002
+_NO_METADATA = 0x0004
+_METADATA_CHANGED = 0x0008
+_SKIP_METADATA = 0x02
+
+#: Bytes of a frame header since v3, and from the end of EXECUTE's two ids to the flags' last byte:
+#: a consistency level of two bytes, then flags of four.
+_HEADER_SIZE = 9
+_TO_FLAGS = 2 + 3
+
+#: Plans kept for statements that are not prepared; beyond it all are forgotten.
+_MOST_PLANS = 256
+
+
+class _Rows(ResultMessage):  # type: ignore[misc]
+    """A ROWS result, which does not print its rows. The driver registers classes without ``_``."""
+
+    def __repr__(self) -> str:
+        return f"<ROWS result with the columns {', '.join(self.column_names or ())}>"
+
+
+#: Beginnings of the server's warnings that hold names and numbers only.
+_HARMLESS_WARNING = re.compile(
+    r"Read \d+ live rows and \d+ tombstone cells|Aggregation query used [\w ()]+"
+    r"|(?:Unlogged batch|Batch) [^']+"
+)
+
+
+def _log_warnings(warnings: list[str]) -> None:
+    # The driver logs them whole; "Read 0 live rows and 1500 tombstone cells" quotes the key.
+    for warning in warnings:
+        known = _HARMLESS_WARNING.match(warning)
+        log.warning(
+            "Cassandra warns about a statement: %s. The whole text is in the result's "
+            "response_future.warnings.",
+            known[0] if known else f"{len(warning)} characters, which may hold values",
+        )
+
+
+class Handler:
+    """Encodes and decodes the messages of one session, as the driver's ``ProtocolHandler`` does.
+
+    :param policy: the cluster's column encryption policy, or None.
+    """
+
+    encode_message = staticmethod(ProtocolHandler.encode_message)
+
+    def __init__(self, policy: Any = None) -> None:
+        self._policy = policy
+        self._types = Types()
+        self._plans: dict[tuple[Column, ...], Plan] = {}
+        self._lock = threading.Lock()
+
+    def decode_message(
+        self,
+        protocol_version: int,
+        user_type_map: UserTypeMap,
+        stream_id: int,
+        flags: int,
+        opcode: int,
+        body: bytes,
+        decompressor: Callable[[bytes], bytes] | None,
+        result_metadata: Any,
+        *,
+        prepared: _PreparedHandler | None = None,
+    ) -> Any:
+        """Return the driver's message for a frame, or an ``UndecodableResponse``.
+
+        It never raises: for an exception here the driver closes the connection, and logs its buffer
+        with the answers of other requests.
+        """
+        try:
+            message = self._decode(
+                protocol_version,
+                user_type_map,
+                flags,
+                opcode,
+                body,
+                decompressor,
+                result_metadata,
+                prepared,
+            )
+        except Exception as error:
+            if prepared is not None:
+                prepared.skips_metadata = False
+            # Without its cause, whose text and traceback may quote the answer.
+            message = UndecodableResponse(
+                f"An answer of Cassandra ({len(body)} bytes, opcode {opcode:#04x}) cannot be read: "
+                f"{reason(error)}. The connection stays open."
+            )
+        message.stream_id = stream_id
+        return message
+
+    def _decode(
+        self,
+        protocol_version: int,
+        registered: UserTypeMap,
+        flags: int,
+        opcode: int,
+        body: bytes,
+        decompressor: Callable[[bytes], bytes] | None,
+        result_metadata: Any,
+        prepared: _PreparedHandler | None,
+    ) -> Any:
+        if (
+            flags & COMPRESSED_FLAG
+            and decompressor is not None
+            and not ProtocolVersion.has_checksumming_support(protocol_version)
+        ):
+            body = decompressor(body)
+        trace_id = warnings = payload = None
+        if flags & (TRACING_FLAG | WARNING_FLAG | CUSTOM_PAYLOAD_FLAG):
+            stream = BytesIO(body)
+            if flags & TRACING_FLAG:
+                trace_id = UUID(bytes=stream.read(16))
+            if flags & WARNING_FLAG:
+                warnings = read_stringlist(stream)
+                _log_warnings(warnings)
+            if flags & CUSTOM_PAYLOAD_FLAG:
+                payload = read_bytesmap(stream)
+            body = stream.read()
+        if opcode == ResultMessage.opcode and INT32.unpack_from(body)[0] == RESULT_KIND_ROWS:
+            message = self._decode_rows(body, protocol_version, registered, prepared)
+        else:
+            message_class = ProtocolHandler.message_types_by_opcode[opcode]
+            message = message_class.recv_body(
+                BytesIO(body), protocol_version, registered, result_metadata, self._policy
+            )
+            if prepared is not None and getattr(message, "kind", None) == RESULT_KIND_PREPARED:
+                # The statement was prepared again. The driver stores these columns and their id
+                # one after the other; ours know their id.
+                message.column_metadata = prepared.make_columns(
+                    message.column_metadata, message.result_metadata_id
+                )
+        message.trace_id = trace_id
+        message.custom_payload = payload
+        message.warnings = warnings
+        return message
+
+    def _decode_rows(
+        self,
+        body: bytes,
+        protocol_version: int,
+        registered: UserTypeMap,
+        prepared: _PreparedHandler | None,
+    ) -> _Rows:
+        message = _Rows(RESULT_KIND_ROWS)
+        flags, count = TWO_INT32.unpack_from(body, 4)
+        position = 12
+        if flags & _MORE_PAGES:
+            message.paging_state, position = read_bytes(body, position)
+        if flags & _NO_METADATA:
+            plan = prepared.find_plan(registered, protocol_version) if prepared else None
+            if plan is None or len(plan.names) != count:
+                raise IndexError
+        else:
+            reader = ColumnReader(body, position, self._types, registered)
+            new_id = reader.read_short_bytes() if flags & _METADATA_CHANGED else None
+            columns = reader.read_columns(count, one_table=bool(flags & _GLOBAL_TABLE))
+            position = reader.position
+            plan = self.find_plan(columns, protocol_version)
+            message.column_metadata = columns
+            if new_id is not None and prepared is not None:
+                prepared.remember(columns, new_id)
+        message.column_names = plan.names
+        message.column_types = plan.types
+        message.parsed_rows = plan.decode_rows(body[position:], protocol_version)
+        return message
+
+    def find_plan(self, columns: list[Column], protocol_version: int) -> Plan:
+        """Return the plan for columns of our types."""
+        key = tuple(columns)
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            plan = self._plans[key] = Plan(columns, self._policy, protocol_version)
+        return plan
+
+    def make_plan(
+        self, columns: list[Column], registered: UserTypeMap, protocol_version: int
+    ) -> Plan:
+        """Return the plan for columns of the driver's types."""
+        return self.find_plan(
+            [
+                (keyspace, table, name, self._types.find(cqltype, registered))
+                for keyspace, table, name, cqltype in columns
+            ],
+            protocol_version,
+        )
+
+    def prepare_request(self, request: ResponseFuture) -> None:
+        """Tie a request to the columns that belong to the metadata id it sends.
+
+        The driver reads a statement's id when it makes the message, and its columns when it sends
+        it; another thread may have changed both in between. What decides is the id in the message:
+        an answer without columns has the columns of that id.
+        """
+        statement = request.prepared_statement
+        if statement is None or not isinstance(request.message, ExecuteMessage):
+            return
+        columns = statement.result_metadata
+        if not isinstance(columns, _ResultColumns) or columns.handler.session_handler is not self:
+            if not columns or not statement.result_metadata_id:
+                return
+            columns = self._adopt(statement)
+        request.message.result_metadata_id = columns.handler.metadata_id
+        request._protocol_handler = columns.handler
+
+    def _adopt(self, statement: PreparedStatement) -> _ResultColumns:
+        # The statement has not been executed yet, so nothing else changes its columns and their id.
+        with self._lock:
+            columns = statement.result_metadata
+            metadata_id = statement.result_metadata_id
+            if isinstance(columns, _ResultColumns):
+                if columns.handler.session_handler is self:
+                    return columns
+                metadata_id = columns.handler.metadata_id
+            handler = _PreparedHandler(self, statement, columns, metadata_id)
+            statement.result_metadata = handler.columns
+            return handler.columns
+
+
+class _ResultColumns(list[Column]):
+    """The result columns of a prepared statement, with the handler that knows their id.
+
+    One reference to replace, so that no thread sees the columns of one id with another.
+    """
+
+    handler: _PreparedHandler
+
+
+class _PreparedHandler:
+    """Encodes and decodes the requests that send one metadata id of one prepared statement."""
+
+    def __init__(
+        self,
+        session_handler: Handler,
+        statement: PreparedStatement,
+        columns: list[Column],
+        metadata_id: bytes,
+    ) -> None:
+        self.session_handler = session_handler
+        self.metadata_id = metadata_id
+        self.columns = _ResultColumns(columns)
+        self.columns.handler = self
+        #: Cleared when an answer does not fit the columns: then Cassandra sends them again.
+        self.skips_metadata = True
+        self._statement = weakref.ref(statement)
+        self._plan: Plan | None = None
+
+    def encode_message(
+        self,
+        message: Any,
+        stream_id: int,
+        protocol_version: int,
+        compressor: Any,
+        allow_beta_protocol_version: bool,
+    ) -> bytes:
+        """Encode as the driver does, and set the flag that it never sets: "skip metadata"."""
+        frame: bytes = ProtocolHandler.encode_message(
+            message, stream_id, protocol_version, compressor, allow_beta_protocol_version
+        )
+        if (
+            self.skips_metadata
+            and protocol_version == ProtocolVersion.V5
+            and isinstance(message, ExecuteMessage)
+            and message.result_metadata_id is self.metadata_id
+            and not message.custom_payload
+        ):
+            at = _HEADER_SIZE + 2 + len(message.query_id) + 2 + len(self.metadata_id) + _TO_FLAGS
+            return b"%b%c%b" % (frame[:at], frame[at] | _SKIP_METADATA, frame[at + 1 :])
+        return frame
+
+    def decode_message(self, *arguments: Any) -> Any:
+        """Decode as ``Handler`` does, with the columns of this id.
+
+        Those that the driver passes were read when it sent the request, and may be of another id.
+        """
+        return self.session_handler.decode_message(*arguments, prepared=self)
+
+    def find_plan(self, registered: UserTypeMap, protocol_version: int) -> Plan:
+        """Return how to decode an answer that came without columns."""
+        plan = self._plan
+        if plan is None or not plan.is_current(registered):
+            plan = self._plan = self.session_handler.make_plan(
+                self.columns, registered, protocol_version
+            )
+        return plan
+
+    def make_columns(self, columns: list[Column], metadata_id: bytes) -> _ResultColumns:
+        """Return result columns for the same statement that have another id."""
+        handler = _PreparedHandler(self.session_handler, self._statement(), columns, metadata_id)
+        return handler.columns
+
+    def remember(self, columns: list[Column], metadata_id: bytes) -> None:
+        """Have later requests send the new id."""
+        statement = self._statement()
+        if statement is not None:
+            statement.result_metadata = self.make_columns(columns, metadata_id)
+            statement.result_metadata_id = metadata_id
+
+
+class _Redaction(logging.Filter):
+    """Takes values out of the two messages in which the driver would log them.
+
+    One prints a connection's receive buffer, in which other requests' answers may be: the driver's
+    own requests, such as PREPARE, are decoded by its own handler. The other prints a whole value
+    when the class of a user type lacks a field.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = str(record.msg)
+        if "buffer: %r" in text and isinstance(record.args, tuple):
+            *others, buffer = record.args
+            size = len(buffer) if isinstance(buffer, bytes) else 0
+            error = record.exc_info[0] if record.exc_info else None
+            cause = f", {error.__name__}" if error else ""
+            record.args = (*others, f"{size} bytes{cause}")
+            record.exc_info = record.exc_text = None
+        elif " is part of the UDT " in text:
+            record.msg = text.partition(" but is not present in the value ")[0] + " but is missing"
+        return True
+
+
+_redaction = _Redaction()
+
+
+def install(session: Session, *, skip_metadata: bool = True) -> None:
+    """Have a session decode by these rules, before its first statement is executed.
+
+    :param skip_metadata: whether answers to prepared statements leave out the columns, which are
+        cached with the statement. Only done on protocol v5, where Cassandra says when they change.
+    """
+    handler = Handler(session.cluster.column_encryption_policy)
+    session.client_protocol_handler = handler
+    if skip_metadata:
+        session.add_request_init_listener(handler.prepare_request)
+    for name in ("cassandra.connection", "cassandra.cqltypes"):
+        logging.getLogger(name).addFilter(_redaction)

@@ -1,0 +1,192 @@
+"""Cassandra's types as the kit decodes them: exact, and of one session."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from typing import Any, TypeAlias
+from uuid import UUID, SafeUUID
+
+from cassandra import cqltypes, util
+
+from .values import EPOCH, MILLISECOND, OutOfRangeTimestamp, UndecodableValue
+
+#: The Python classes of user types: by keyspace, by name. The driver's own live dictionary.
+UserTypeMap: TypeAlias = Mapping[str, Mapping[str, type]]
+
+_INT64 = struct.Struct(">q")
+INT32 = struct.Struct(">i")
+TWO_INT32 = struct.Struct(">ii")
+UINT16 = struct.Struct(">H")
+
+
+class Timestamp(cqltypes.DateType):  # type: ignore[misc]
+    """``timestamp`` by integer arithmetic; the driver's is a float with errors from 2242 on."""
+
+    cassname = cqltypes.DateType.cassname
+
+    @staticmethod
+    def deserialize(data: bytes, protocol_version: int) -> datetime | OutOfRangeTimestamp:
+        del protocol_version
+        milliseconds: int
+        (milliseconds,) = _INT64.unpack(data)
+        try:
+            return EPOCH + milliseconds * MILLISECOND
+        except OverflowError:
+            return OutOfRangeTimestamp(milliseconds)
+
+    @staticmethod
+    def serialize(value: Any, protocol_version: int) -> bytes:
+        # Called for the lookup of a key in a map.
+        if isinstance(value, OutOfRangeTimestamp):
+            return _INT64.pack(value.milliseconds)
+        data: bytes = cqltypes.DateType.serialize(value, protocol_version)
+        return data
+
+
+class _Time(cqltypes.TimeType):  # type: ignore[misc]
+    """``time``; Cassandra stores any 64-bit number there that comes as a blob."""
+
+    cassname = cqltypes.TimeType.cassname
+
+    @staticmethod
+    def deserialize(data: bytes, protocol_version: int) -> util.Time | UndecodableValue:
+        del protocol_version
+        (nanoseconds,) = _INT64.unpack(data)
+        if 0 <= nanoseconds < util.Time.DAY:
+            return util.Time(nanoseconds)
+        return UndecodableValue("time", len(data), "outside the 24 hours of a day")
+
+
+_set_uuid_int: Callable[[UUID, int], None] = UUID.__dict__["int"].__set__
+_set_uuid_safety: Callable[[UUID, SafeUUID], None] = UUID.__dict__["is_safe"].__set__
+
+
+def _make_uuid(data: bytes, protocol_version: int) -> UUID:
+    """Do what ``UUID(bytes=data)`` does in half of its time, without its five other ways."""
+    del protocol_version
+    if len(data) != 16:
+        raise ValueError("a UUID has 16 bytes")
+    uuid = UUID.__new__(UUID)
+    _set_uuid_int(uuid, int.from_bytes(data, "big"))
+    _set_uuid_safety(uuid, SafeUUID.unknown)
+    return uuid
+
+
+class _UUID(cqltypes.UUIDType):  # type: ignore[misc]
+    cassname = cqltypes.UUIDType.cassname
+    deserialize = staticmethod(_make_uuid)
+
+
+class _TimeUUID(cqltypes.TimeUUIDType):  # type: ignore[misc]
+    cassname = cqltypes.TimeUUIDType.cassname
+    deserialize = staticmethod(_make_uuid)
+
+
+#: Exact for every ``decimal``: 32 bits of scale, and as many digits as memory holds.
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+
+class _Decimal(cqltypes.DecimalType):  # type: ignore[misc]
+    """``decimal`` without a detour through text, which Python limits to 4,300 digits."""
+
+    cassname = cqltypes.DecimalType.cassname
+
+    @staticmethod
+    def deserialize(data: bytes, protocol_version: int) -> Decimal:
+        del protocol_version
+        (scale,) = INT32.unpack_from(data)
+        if len(data) == INT32.size:
+            raise ValueError("a decimal without digits")
+        return Decimal(int.from_bytes(data[4:], "big", signed=True)).scaleb(-scale, _EXACT)
+
+
+class _Varint(cqltypes.IntegerType):  # type: ignore[misc]
+    cassname = cqltypes.IntegerType.cassname
+
+    @staticmethod
+    def deserialize(data: bytes, protocol_version: int) -> int:
+        del protocol_version
+        return int.from_bytes(data, "big", signed=True)
+
+
+OWN_TYPES = {
+    cqltypes.DateType: Timestamp,
+    cqltypes.TimestampType: Timestamp,
+    cqltypes.TimeType: _Time,
+    cqltypes.UUIDType: _UUID,
+    cqltypes.TimeUUIDType: _TimeUUID,
+    cqltypes.DecimalType: _Decimal,
+    cqltypes.IntegerType: _Varint,
+}
+
+
+class Types:
+    """The types of one session: the driver's, with our own inside, each made once.
+
+    The driver keeps the Python class of a user type in a cache of the process, by keyspace and
+    name. Two applications with different clusters would get each other's classes; these do not.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[Any, ...], Any] = {}
+
+    def find(self, cqltype: Any, registered: UserTypeMap) -> Any:
+        """Return our type for one of the driver's."""
+        own = OWN_TYPES.get(cqltype)
+        if own is not None:
+            return own
+        if issubclass(cqltype, cqltypes.VectorType):
+            inner = self.find(cqltype.subtype, registered)
+            return self.parameterized(cqltypes.VectorType, (inner, cqltype.vector_size))
+        if not cqltype.subtypes:
+            return cqltype
+        subtypes = tuple(self.find(subtype, registered) for subtype in cqltype.subtypes)
+        if issubclass(cqltype, cqltypes.UserType):
+            return self.user_type(
+                cqltype.keyspace, cqltype.typename, tuple(cqltype.fieldnames), subtypes, registered
+            )
+        return self.parameterized(cqltype.__base__, subtypes)
+
+    def parameterized(self, base: Any, subtypes: tuple[Any, ...]) -> Any:
+        """Return ``base`` with these parameters, as in ``list<int>``."""
+        made = self._made.get((base, subtypes))
+        if made is None:
+            made = self._made[base, subtypes] = base.apply_parameters(subtypes, None)
+        return made
+
+    def user_type(
+        self,
+        keyspace: str,
+        name: str,
+        fields: tuple[str, ...],
+        subtypes: tuple[Any, ...],
+        registered: UserTypeMap,
+    ) -> Any:
+        """Return a user type that makes instances of the class registered with this cluster."""
+        mapped_class = registered.get(keyspace, {}).get(name)
+        key = (keyspace, name, fields, subtypes, mapped_class)
+        made = self._made.get(key)
+        if made is None:
+            attributes = {
+                "subtypes": subtypes,
+                "cassname": cqltypes.UserType.cassname,
+                "typename": name,
+                "fieldnames": fields,
+                "keyspace": keyspace,
+                "mapped_class": mapped_class,
+                "tuple_type": cqltypes.UserType._make_udt_tuple_type(name, fields),
+            }
+            # The underscore keeps it out of the driver's registry of types.
+            made = self._made[key] = type("_UserType", (cqltypes.UserType,), attributes)
+        return made
+
+
+def user_types_in(cqltype: Any) -> Iterator[Any]:
+    if issubclass(cqltype, cqltypes.UserType):
+        yield cqltype
+    vector_of = getattr(cqltype, "subtype", None)
+    for subtype in (*cqltype.subtypes, *([vector_of] if vector_of else [])):
+        yield from user_types_in(subtype)

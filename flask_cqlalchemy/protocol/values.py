@@ -1,0 +1,71 @@
+"""What stands for a cell that Python cannot hold or that cannot be decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import total_ordering
+
+from cassandra import DriverException
+
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the driver gives naive UTC
+MILLISECOND = timedelta(milliseconds=1)
+_FIRST_MILLISECOND = (datetime.min - EPOCH) // MILLISECOND  # noqa: DTZ901
+_LAST_MILLISECOND = (datetime.max - EPOCH) // MILLISECOND  # noqa: DTZ901
+
+#: Milliseconds in 400 years, after which the Gregorian calendar repeats.
+_CALENDAR_CYCLE = 146_097 * 86_400_000
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class OutOfRangeTimestamp:
+    """A ``timestamp`` before year 1 or after year 9999, which no ``datetime`` can hold.
+
+    It sorts before or after every ``datetime``. To write it, bind ``milliseconds``, which the
+    driver takes for a timestamp.
+
+    :ivar milliseconds: since 1970-01-01T00:00:00Z.
+    """
+
+    milliseconds: int
+
+    def __post_init__(self) -> None:
+        if _FIRST_MILLISECOND <= self.milliseconds <= _LAST_MILLISECOND:
+            raise ValueError(f"{self.milliseconds} ms since 1970 can be held by a datetime.")
+
+    def __str__(self) -> str:
+        cycles, rest = divmod(self.milliseconds, _CALENDAR_CYCLE)
+        moment = EPOCH + rest * MILLISECOND
+        year = moment.year + 400 * cycles
+        return f"{year:+05}{moment:-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
+
+    def __lt__(self, other: object) -> bool:
+        if isinstance(other, OutOfRangeTimestamp):
+            return self.milliseconds < other.milliseconds
+        if isinstance(other, datetime):
+            return self.milliseconds < 0
+        return NotImplemented
+
+
+@dataclass(frozen=True, slots=True)
+class UndecodableValue:
+    """Stands for a cell, or a part of one, whose bytes make no value of its type.
+
+    It never holds the bytes. To see them, select ``type_as_blob(column)``.
+
+    :ivar type_name: the type in CQL.
+    :ivar size: of the value, in bytes.
+    :ivar reason: what is wrong with it.
+    """
+
+    type_name: str
+    size: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"undecodable {self.type_name} of {self.size} bytes: {self.reason}"
+
+
+class UndecodableResponse(DriverException):  # type: ignore[misc]
+    """An answer that cannot be read at all; the connection and every other request go on."""
