@@ -78,7 +78,6 @@ _USED_OPTIONS = frozenset(
         "_connection",
         "_if_exists",
         "_if_not_exists",
-        "__consistency__",
     }
 )
 
@@ -313,6 +312,7 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
         if (
             plan is not None
             and values
+            and self.__consistency__ is None
             and not _USED_OPTIONS & self.__dict__.keys()
             and type(self).validate is CQLEngineModel.validate
             and write_update(self, plan, values)

@@ -94,10 +94,6 @@ class _Filter:
     is_equality: bool
 
 
-#: For arguments that are more than a comparison, or wrong.
-_LEFT_TO_CQLENGINE = _Filter("", "", BaseWhereOperator(), repr, repr, is_equality=False)
-
-
 @dataclass(frozen=True)
 class _Select:
     """A SELECT of one shape in one keyspace."""
@@ -185,8 +181,11 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         for argument, value in kwargs.items():
             known = filters.get(argument)
             if known is None:
-                known = filters[argument] = self._read_argument(argument)
-            if known is _LEFT_TO_CQLENGINE or value is None or isinstance(value, QueryValue):
+                known = self._read_argument(argument)
+                if known is not None:
+                    # Only what the model has: arguments may come from a request.
+                    filters[argument] = known
+            if known is None or value is None or isinstance(value, QueryValue):
                 clone = super(QuerySet, clone).filter(**{argument: value})
                 continue
             clone._where.append(
@@ -198,15 +197,15 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
                 clone._deferred_values[known.field] = known.to_python(value)
         return clone
 
-    def _read_argument(self, argument: str) -> _Filter:
-        """Return what to do with an argument of ``filter``."""
+    def _read_argument(self, argument: str) -> _Filter | None:
+        """Return what to do with an argument of ``filter``; None leaves it to cqlengine."""
         name, operator_name = self._parse_filter_arg(argument)
         column = self.model._columns.get(name)
         if column is None:
-            return _LEFT_TO_CQLENGINE
+            return None
         operator = BaseWhereOperator.get_operator(operator_name or "EQ")()
         if isinstance(operator, InOperator | ContainsOperator):
-            return _LEFT_TO_CQLENGINE
+            return None
         field = column.db_field_name
         return _Filter(
             f'"{field}" {operator} ?',
