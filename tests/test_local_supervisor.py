@@ -29,6 +29,9 @@ from .local_helpers import (
     wait_until,
 )
 
+# Each starts a node or two of its own.
+pytestmark = pytest.mark.slow
+
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG or /proc")
 
 HOLD = LEASE + "time.sleep(600)\n"

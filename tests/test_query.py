@@ -59,6 +59,13 @@ class Pair:
     stock: Any
 
 
+@pytest.fixture(scope="module")
+def cassandra_config(cassandra_config: dict[str, Any]) -> dict[str, Any]:
+    """The run's settings with a keyspace of this module's own: others have an ``event`` too."""
+    keyspace = f"{cassandra_config['CASSANDRA_KEYSPACE']}_query"
+    return {**cassandra_config, "CASSANDRA_KEYSPACE": keyspace}
+
+
 @pytest.fixture
 def database() -> CQLAlchemy:
     db = CQLAlchemy()
