@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Where a light instance keeps the collections that somebody has read, and may change in place.
 _CONTAINERS = "_containers"
 
+#: Where ``save_state`` keeps what cqlengine's managers hold.
+_MANAGED = "_managed"
+
 
 class ScalarAttribute:
     """A column whose values do not change in place.
@@ -90,6 +93,30 @@ class FullValues:
             values[name] = manager
         state["_values"] = values
         return values
+
+
+def save_state(instance: BoundModel) -> dict[str, Any]:
+    """Return an instance's state for ``pickle`` and ``copy``: without cqlengine's managers."""
+    state = dict(instance.__dict__)
+    values = state.pop("_values", None)
+    if values is not None:
+        state[_MANAGED] = {
+            name: (manager.value, manager.previous_value, manager.explicit)
+            for name, manager in values.items()
+        }
+    return state
+
+
+def restore_state(instance: BoundModel, state: dict[str, Any]) -> None:
+    """Give an instance a state that ``save_state`` returned."""
+    managed = state.pop(_MANAGED, None)
+    if managed is not None:
+        values = state["_values"] = {}
+        for name, (value, previous, explicit) in managed.items():
+            column = instance._columns[name]
+            manager = values[name] = column.value_manager(instance, column, value)
+            manager.previous_value, manager.explicit = previous, explicit
+    object.__setattr__(instance, "__dict__", state)
 
 
 def to_python(column: columns.Column, value: Any) -> Any:

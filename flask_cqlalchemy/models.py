@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from cassandra.cqlengine import CQLEngineException, columns
@@ -27,6 +28,8 @@ from .instances import (
     ScalarAttribute,
     find_conversions,
     is_mutable,
+    restore_state,
+    save_state,
 )
 from .query import DMLQuery, QuerySet
 from .writes import WritePlan, make_write_plan
@@ -35,6 +38,7 @@ from .writes import update as write_update
 if TYPE_CHECKING:
     from cassandra.cluster import Cluster, ResultSet
     from cassandra.cqlengine.query import BatchQuery
+    from typing_extensions import Self
 
     from .connection import Connection
     from .pagination import Page
@@ -256,6 +260,16 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
             self._values[name].delval()
         else:
             raise AttributeError(f"cannot delete {name} columns")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return save_state(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore_state(self, state)
+
+    def __copy__(self) -> Self:
+        # A copy with the same collections would change together with the original.
+        return deepcopy(self)
 
     @classmethod
     def _get_keyspace(cls) -> str | None:

@@ -128,6 +128,28 @@ def execute_statement(
     return connection.execute(bound, timeout=timeout, subject=model.column_family_name())
 
 
+def _execute_or_batch(
+    query: QuerySet | DMLQuery, statement: BaseCQLStatement, connection_name: str | None
+) -> ResultSet | None:
+    """Execute a statement with the options of ``query``, or add it to the batch that it has.
+
+    :raises LWTException: if a condition of it did not hold.
+    """
+    if query._batch:
+        query.model._join_batch(query._batch)
+        return query._batch.add_query(statement)
+    rows = execute_statement(
+        query.model,
+        statement,
+        consistency=query._consistency,
+        timeout=query._timeout,
+        connection_name=connection_name,
+    )
+    if query._if_not_exists or query._if_exists or query._conditional:
+        cqlengine_query.check_applied(rows)
+    return rows
+
+
 class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
     """cqlengine's query set, on the application's connection.
 
@@ -311,19 +333,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
     # Executing
 
     def _execute(self, statement: BaseCQLStatement) -> ResultSet | None:
-        if self._batch:
-            self.model._join_batch(self._batch)
-            return self._batch.add_query(statement)
-        rows = execute_statement(
-            self.model,
-            statement,
-            consistency=self._consistency,
-            timeout=self._timeout,
-            connection_name=self._connection,
-        )
-        if self._if_not_exists or self._if_exists or self._conditional:
-            cqlengine_query.check_applied(rows)
-        return rows
+        return _execute_or_batch(self, statement, self._connection)
 
     def _select(
         self, limit: int, *, paging_state: bytes | None = None, fetch_size: int | None = None
@@ -541,16 +551,5 @@ class DMLQuery(cqlengine_query.DMLQuery):  # type: ignore[misc]
         self._execute(statement)
 
     def _execute(self, statement: BaseCQLStatement) -> ResultSet | None:
-        if self._batch:
-            self.model._join_batch(self._batch)
-            return self._batch.add_query(statement)
-        rows = execute_statement(
-            self.model,
-            statement,
-            consistency=self._consistency,
-            timeout=self._timeout,
-            connection_name=self.instance._connection if self.instance else None,
-        )
-        if self._if_not_exists or self._if_exists or self._conditional:
-            cqlengine_query.check_applied(rows)
-        return rows
+        name = self.instance._connection if self.instance else None
+        return _execute_or_batch(self, statement, name)

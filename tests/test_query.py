@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import decimal
+import pickle
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -49,6 +51,32 @@ def event_columns(kinds: ModuleType) -> dict[str, Any]:
         "scores": kinds.Map(kinds.Text, kinds.Integer),
         "pair": kinds.Tuple(kinds.Integer, kinds.Text),
     }
+
+
+kept_db = CQLAlchemy()
+
+
+class Kept(kept_db.Model):
+    """A model that pickle can find."""
+
+    id = kept_db.columns.Integer(primary_key=True)
+    name = kept_db.columns.Text()
+    tags = kept_db.columns.Set(kept_db.columns.Text)
+
+
+@pytest.fixture
+def kept(cassandra_config: dict[str, Any]) -> Iterator[type[Kept]]:
+    app = Flask(__name__)
+    app.config.from_mapping(cassandra_config)
+    kept_db.init_app(app)
+    with app.app_context():
+        kept_db.sync_db()
+        yield Kept
+        kept_db.close()
+
+
+def through_pickle(instance: Any) -> Any:
+    return pickle.loads(pickle.dumps(instance))
 
 
 @dataclass
@@ -477,6 +505,25 @@ def test_a_counter_is_only_ever_added_to(cql: CQLAlchemy) -> None:
     visits(page="x").update(count=2)
     visits.objects(page="x").update(count=3)
     assert visits.get(page="x").count == 5
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, through_pickle])
+@pytest.mark.parametrize("touched", [False, True], ids=["as read", "changed"])
+def test_a_copy_is_an_instance_of_its_own(
+    kept: Any, again: Callable[[Any], Any], touched: bool
+) -> None:
+    kept.create(id=1, name="x", tags={"a"})
+    row = kept.get(id=1)
+    assert row.tags == {"a"}
+    if touched:
+        row.name = "y"
+    other = again(row)
+    assert other == row
+    other.tags.add("b")
+    assert row.tags == {"a"}
+    other.save()
+    saved = kept.get(id=1)
+    assert (saved.name, saved.tags) == ("y" if touched else "x", {"a", "b"})
 
 
 def test_a_query_set_may_be_shared_by_threads(cql: CQLAlchemy, app: Flask) -> None:

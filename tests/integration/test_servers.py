@@ -66,7 +66,13 @@ def local_ports(process: psutil.Process, port: int) -> set[int]:
 
 
 def check_connections(server: Program, config: dict[str, Any]) -> None:
-    """No two workers share a connection, and each has one."""
+    """No two workers share a connection, and each comes to have one."""
+
+    def all_connected() -> bool:
+        server.client().get("/")
+        return all(local_ports(worker, config["CASSANDRA_PORT"]) for worker in server.children())
+
+    server.wait(all_connected)
     found = [local_ports(worker, config["CASSANDRA_PORT"]) for worker in server.children()]
     assert len(found) == 2
     assert all(found)
@@ -81,13 +87,6 @@ def test_gunicorn_with_two_workers_and_threads(
     with program([*arguments, *options, TUMBLELOG], config, tmp_path / "log", port=port) as server:
         check_pages(server, f"gunicorn-{len(options)}")
 
-        def all_connected() -> bool:
-            server.client().get("/")
-            return all(
-                local_ports(worker, config["CASSANDRA_PORT"]) for worker in server.children()
-            )
-
-        server.wait(all_connected)
         check_connections(server, config)
 
 
@@ -113,13 +112,6 @@ def test_a_query_in_the_parent_before_the_fork(
     ) as server:
         check_pages(server, "forked")
 
-        def all_connected() -> bool:
-            server.client().get("/")
-            return all(
-                local_ports(worker, config["CASSANDRA_PORT"]) for worker in server.children()
-            )
-
-        server.wait(all_connected)
         check_connections(server, config)
         parents = local_ports(psutil.Process(server.process.pid), config["CASSANDRA_PORT"])
         assert parents
