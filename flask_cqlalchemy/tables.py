@@ -35,13 +35,19 @@ if TYPE_CHECKING:
 POLL_INTERVAL = 0.2
 
 
+#: Seconds that nodes get to agree, and a change to show after it timed out, however short
+#: CASSANDRA_SCHEMA_TIMEOUT is: as long as the driver waits by itself.
+SHORTEST_WAIT = 10.0
+
+
 def refresh(connection: Connection) -> Cluster:
     """Wait until the nodes agree on the schema, and read it.
 
     :returns: the driver's Cluster, whose ``metadata`` is now that of the nodes.
-    :raises SchemaError: if they do not agree within ``CASSANDRA_SCHEMA_TIMEOUT``.
+    :raises SchemaError: if they do not agree within ``CASSANDRA_SCHEMA_TIMEOUT``, or 10 s if that
+        is shorter.
     """
-    seconds = connection.settings.schema_timeout
+    seconds = max(connection.settings.schema_timeout, SHORTEST_WAIT)
     cluster = connection.cluster
     agreed = cluster.control_connection.wait_for_schema_agreement(wait_time=seconds)
     if not agreed:
@@ -65,7 +71,6 @@ def change(connection: Connection, cql: str, subject: str, is_done: Callable[[],
     :raises SchemaError: if Cassandra refuses the change.
     """
     seconds = connection.settings.schema_timeout
-    deadline = time.monotonic() + seconds
     statement = SimpleStatement(cql)
     try:
         rows = connection.execute(statement, timeout=seconds, subject=subject)
@@ -76,6 +81,7 @@ def change(connection: Connection, cql: str, subject: str, is_done: Callable[[],
                 f"{subject}: Cassandra refused the change ({error}): {cql}"
             ) from error
     except (CassandraUnavailable, OutcomeUnknown):
+        deadline = time.monotonic() + max(seconds, SHORTEST_WAIT)
         while True:
             refresh(connection)
             if is_done():
