@@ -295,8 +295,14 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
 
     @classmethod
     def _resolve(cls, bind: str | None = None) -> tuple[Connection, str]:
-        """Return the connection and the keyspace of a query, with its user types registered."""
-        connection, keyspace = cls._database.resolve(bind or cls.__connection__ or cls.__bind_key__)
+        """Return the connection and the keyspace of a query, with its user types registered.
+
+        ``bind`` is another way to the nodes: the keyspace stays the model's own.
+        """
+        connection, keyspace = cls._database.resolve(cls.__bind_key__)
+        other = bind or cls.__connection__
+        if other is not None:
+            connection = cls._database.find_connection(other)
         keyspace = cls.__keyspace__ or keyspace
         if cls._database.registry.types:
             connection.register_types(keyspace)

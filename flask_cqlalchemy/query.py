@@ -116,16 +116,13 @@ def execute_statement(
     :raises ValidationError: naming the column, if a value cannot be stored in it.
     :raises CassandraUnavailable: and the others of ``Connection.execute``.
     """
-    connection = model._find_connection(connection_name)
-    keyspace = model._get_keyspace()
-    if keyspace:
-        connection.register_types(keyspace)
+    connection, keyspace = model._resolve(connection_name)
     cql, values = compile_statement(statement)
     bound = bind(connection.prepare(cql), values, model.__name__)
     bound.consistency_level = consistency
     bound.fetch_size = statement.fetch_size
     bound.is_idempotent = is_idempotent(statement)
-    return connection.execute(bound, timeout=timeout, subject=model.column_family_name())
+    return connection.execute(bound, timeout=timeout, subject=model._subject(keyspace))
 
 
 def _execute_or_batch(

@@ -194,6 +194,24 @@ def test_a_bind_has_a_keyspace_of_its_own(make_app: MakeApp, keyspaces: list[str
         assert Live.objects.using(connection="archive").get(id=2).id == 2
 
 
+def test_using_another_bind_keeps_the_models_keyspace(
+    make_app: MakeApp, keyspaces: list[str]
+) -> None:
+    db = CQLAlchemy()
+    note = notes(db)
+    binds = {"archive": {"KEYSPACE": keyspaces[2]}}
+    app = make_app(db, CASSANDRA_KEYSPACE=keyspaces[0], CASSANDRA_BINDS=binds)
+    with app.app_context():
+        for name in keyspaces[:3]:
+            with db.use_keyspace(name):
+                db.sync_db()
+                note.create(id=1, text=name)
+        for name in keyspaces[:3]:
+            with db.use_keyspace(name):
+                assert note.objects.using(connection="archive").get(id=1).text == name
+                assert note.get(id=1).text == name
+
+
 def test_a_bind_that_is_not_configured_is_named(app: Flask, database: CQLAlchemy) -> None:
     with app.app_context(), pytest.raises(ConfigError) as caught:
         database.find_connection("archive")
