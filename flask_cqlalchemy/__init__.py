@@ -10,10 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .batch import Batch
+    from .bulk import BulkFailure, BulkResult
     from .errors import (
+        BatchTooLarge,
+        BulkError,
         CassandraUnavailable,
         ConfigError,
         CQLAlchemyError,
+        GuardrailError,
+        GuardrailWarning,
         InvalidCursor,
         LocalClusterError,
         NoAppError,
@@ -24,12 +30,20 @@ if TYPE_CHECKING:
     )
     from .extension import CQLAlchemy
     from .local import LocalCluster
+    from .signals import after_statement, before_statement
 
 __all__ = [
+    "Batch",
+    "BatchTooLarge",
+    "BulkError",
+    "BulkFailure",
+    "BulkResult",
     "CQLAlchemy",
     "CQLAlchemyError",
     "CassandraUnavailable",
     "ConfigError",
+    "GuardrailError",
+    "GuardrailWarning",
     "InvalidCursor",
     "LocalCluster",
     "LocalClusterError",
@@ -38,9 +52,20 @@ __all__ = [
     "OutcomeUnknown",
     "RequestTimedOut",
     "SchemaError",
+    "after_statement",
+    "before_statement",
 ]
 
-_MODULES = {"CQLAlchemy": ".extension", "LocalCluster": ".local"}
+#: Where a name is, unless it is one of the errors.
+_MODULES = {
+    "Batch": ".batch",
+    "BulkFailure": ".bulk",
+    "BulkResult": ".bulk",
+    "CQLAlchemy": ".extension",
+    "LocalCluster": ".local",
+    "after_statement": ".signals",
+    "before_statement": ".signals",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -6,6 +6,9 @@
     ├── NoAppError               a query outside an application
     ├── SchemaError              a model and its live table or keyspace cannot be brought together
     ├── LocalClusterError        a local Cassandra could not be run
+    ├── GuardrailError           a query does what CASSANDRA_GUARDRAILS forbids
+    ├── BatchTooLarge            a batch that Cassandra would refuse, and that cannot be split
+    ├── BulkError                rows of a bulk write that were not written
     ├── InvalidCursor            400: a page was asked for with a cursor that does not fit the query
     ├── CassandraUnavailable     503: no node answered, or too few replicas are alive
     │   └── RequestTimedOut      503: a node accepted the request and did not finish in time
@@ -23,6 +26,8 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+
+    from .bulk import BulkResult
 
 #: Seconds that a 503 tells a client to wait (RFC 9110, 10.2.3). A returning node is noticed within
 #: about two seconds (connection.RECONNECT_MAX_DELAY), so a shorter wait would only add load.
@@ -58,6 +63,29 @@ class SchemaError(CQLAlchemyError):
 
 class LocalClusterError(CQLAlchemyError):
     """A local Cassandra could not be started, shared or stopped."""
+
+
+class GuardrailError(CQLAlchemyError):
+    """A query does what ``CASSANDRA_GUARDRAILS`` forbids. A write was not sent."""
+
+
+class GuardrailWarning(UserWarning):
+    """A query does what ``CASSANDRA_GUARDRAILS`` warns about."""
+
+
+class BatchTooLarge(CQLAlchemyError, ValueError):  # noqa: N818 - the server's own words
+    """A logged or counter batch is larger than ``CASSANDRA_BATCH_SIZE``. Nothing was sent."""
+
+
+class BulkError(CQLAlchemyError):
+    """A bulk write did not write every row.
+
+    :ivar result: what was written, and the failures by row.
+    """
+
+    def __init__(self, message: str, result: BulkResult) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class InvalidCursor(CQLAlchemyError, BadRequest):  # noqa: N818 - an HTTP answer, as BadRequest is

@@ -6,31 +6,30 @@ query goes to those of the current application. Nothing here connects before it 
 
 from __future__ import annotations
 
-import os
-import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cassandra.cqlengine import columns
 from flask import Blueprint, Flask, current_app, has_app_context
 
-from . import tables
+from . import bulk, tables
+from .batch import Batch
+from .bulk import CONCURRENCY, MAX_FAILURES, BulkResult, Progress
 from .config import (
     DEFAULT_BIND,
-    PREFIX,
     Settings,
     check_name,
     keys_as_docstring,
     read_settings,
 )
-from .connection import Connection, check_workers
-from .errors import ConfigError, NoAppError
+from .connection import NOT_SET, Connection, check_workers
+from .cql import Parameters, execute
+from .errors import NoAppError
 from .models import (
     BoundModel,
     BoundUserType,
@@ -40,12 +39,12 @@ from .models import (
     user_types_of,
 )
 from .pagination import MAX_PER_PAGE, Page, paginate
+from .state import AppState, LocalNodes, keyspaces_in_context
 
 if TYPE_CHECKING:
-    from cassandra.cluster import Session
+    from cassandra.cluster import ResultSet, Session
     from cassandra.cqlengine.usertype import UserType
 
-    from .local import LocalCluster
     from .query import QuerySet
 
 #: The key in ``app.extensions``.
@@ -54,69 +53,6 @@ EXTENSION_NAME = "cqlalchemy"
 #: Where a local node keeps its data unless CASSANDRA_LOCAL_DIRECTORY says otherwise, in the
 #: application's instance folder.
 LOCAL_DIRECTORY = "cassandra"
-
-
-class _LocalNodes:
-    """The lease of one process on the nodes that CASSANDRA_LOCAL_NODES asks for."""
-
-    def __init__(self, nodes: int, directory: Path) -> None:
-        self._nodes = nodes
-        self._directory = directory
-        self._cluster: LocalCluster | None = None
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-
-    def endpoint(self) -> tuple[Sequence[str], int]:
-        """Start the nodes, or join them, and return the contact points and the port."""
-        if self._pid != os.getpid():
-            self._lock, self._pid, self._cluster = threading.Lock(), os.getpid(), None
-        with self._lock:
-            if self._cluster is None:
-                from .local import LocalCluster
-
-                self._cluster = LocalCluster(self._nodes, self._directory).start()
-            return self._cluster.contact_points, self._cluster.port
-
-    def release(self) -> None:
-        """End the lease, if this process has one."""
-        cluster, self._cluster = self._cluster, None
-        if cluster is not None and self._pid == os.getpid():
-            cluster.stop()
-
-
-@dataclass(eq=False)
-class _AppState:
-    """What this package holds for one application."""
-
-    #: Weak: the application's life ends this state's, not the other way round.
-    app: weakref.ref[Flask]
-    settings: Mapping[str, Settings]
-    connections: Mapping[str, Connection]
-    local: _LocalNodes | None
-    #: Keyspaces that ``set_keyspace`` put in place of the configured ones, by bind.
-    keyspaces: dict[str, str] = field(default_factory=dict)
-
-    def connection(self, bind: str) -> Connection:
-        found = self.connections.get(bind)
-        if found is None:
-            raise ConfigError(
-                f"{PREFIX}BINDS has no {bind!r}, which a model or a call names; it has "
-                f"{', '.join(sorted(self.connections))}."
-            )
-        return found
-
-    def close(self) -> None:
-        for connection in self.connections.values():
-            connection.close()
-        if self.local:
-            self.local.release()
-
-
-#: Keyspaces that ``use_keyspace`` put in force in this context, by application and bind.
-_keyspaces_in_context: ContextVar[Mapping[tuple[int, str], str]] = ContextVar(
-    "flask_cqlalchemy_keyspaces",
-    default=MappingProxyType({}),
-)
 
 
 class CQLAlchemy:
@@ -140,7 +76,7 @@ class CQLAlchemy:
     columns = columns
 
     def __init__(self, app: Flask | None = None) -> None:
-        self._states: weakref.WeakKeyDictionary[Flask, _AppState] = weakref.WeakKeyDictionary()
+        self._states: weakref.WeakKeyDictionary[Flask, AppState] = weakref.WeakKeyDictionary()
         self._app: Flask | None = None
         self.registry = Registry(self)
         self.Model: type[BoundModel] = make_model_base(self)
@@ -173,9 +109,9 @@ class CQLAlchemy:
         local = None
         if main.local_nodes and not (main.hosts or main.cloud):
             directory = main.local_directory or Path(app.instance_path) / LOCAL_DIRECTORY
-            local = _LocalNodes(main.local_nodes, directory)
-        connections = self._make_connections(settings, local)
-        state = _AppState(weakref.ref(app), settings, connections, local)
+            local = LocalNodes(main.local_nodes, directory)
+        connections = self._make_connections(app, settings, local)
+        state = AppState(weakref.ref(app), settings, connections, local)
         self._states[app] = state
         weakref.finalize(app, state.close)
         app.extensions[EXTENSION_NAME] = self
@@ -190,9 +126,10 @@ class CQLAlchemy:
                 connection.session  # noqa: B018 - opens it
 
     def _make_connections(
-        self, settings: Mapping[str, Settings], local: _LocalNodes | None
+        self, app: Flask, settings: Mapping[str, Settings], local: LocalNodes | None
     ) -> dict[str, Connection]:
         """Return a connection for each bind; binds that differ in the keyspace alone share one."""
+        find_app = weakref.ref(app)
         connections: dict[str, Connection] = {}
         shared: list[tuple[Settings, Connection]] = []
         for bind, chosen in settings.items():
@@ -201,13 +138,10 @@ class CQLAlchemy:
             if connection is None:
                 at_local = local is not None and not (chosen.hosts or chosen.cloud)
                 find_hosts = local.endpoint if at_local and local else _fixed_hosts(chosen)
-                connection = Connection(chosen, find_hosts, self._user_types)
+                connection = Connection(chosen, find_hosts, self.registry.types_for, find_app)
                 shared.append((cluster, connection))
             connections[bind] = connection
         return connections
-
-    def _user_types(self) -> list[type[UserType]]:
-        return self.registry.types
 
     def _shell_context(self) -> dict[str, object]:
         return {"db": self, **{model.__name__: model for model in self.models}}
@@ -223,9 +157,9 @@ class CQLAlchemy:
         return current_app._get_current_object()  # type: ignore[attr-defined, no-any-return]
 
     @property
-    def _state(self) -> _AppState:
+    def _state(self) -> AppState:
         if has_app_context():
-            state = self._states.get(self._current_app)
+            state = self._states.get(current_app._get_current_object())  # type: ignore[attr-defined]
             if state is not None:
                 return state
         if self._app is not None:
@@ -246,7 +180,7 @@ class CQLAlchemy:
         :raises NoAppError: if there is no current application.
         :raises ConfigError: if ``CASSANDRA_BINDS`` lacks the bind.
         """
-        return self._state.connection(bind)
+        return self._state.place(bind)[0]
 
     def find_keyspace(self, bind: str = DEFAULT_BIND) -> str:
         """Return the keyspace in force for a bind: ``use_keyspace``'s, ``set_keyspace``'s, or the
@@ -259,11 +193,11 @@ class CQLAlchemy:
     def resolve(self, bind: str = DEFAULT_BIND) -> tuple[Connection, str]:
         """Return what ``find_connection`` and ``find_keyspace`` do, in one step."""
         state = self._state
-        connection = state.connection(bind)
-        in_context = _keyspaces_in_context.get()
+        place = state.place(bind)
+        in_context = keyspaces_in_context.get()
         if in_context and (id(state), bind) in in_context:
-            return connection, in_context[id(state), bind]
-        return connection, state.keyspaces.get(bind) or state.settings[bind].keyspace
+            return place[0], in_context[id(state), bind]
+        return place
 
     # Connections
 
@@ -320,10 +254,7 @@ class CQLAlchemy:
         :raises ValueError: if ``name`` cannot be the name of a keyspace.
         """
         self.find_connection(bind)
-        if name is None:
-            self._state.keyspaces.pop(bind, None)
-        else:
-            self._state.keyspaces[bind] = _keyspace_name(name)
+        self._state.set_keyspace(bind, None if name is None else _keyspace_name(name))
 
     @contextmanager
     def use_keyspace(self, name: str, *, bind: str = DEFAULT_BIND) -> Iterator[None]:
@@ -333,13 +264,11 @@ class CQLAlchemy:
         """
         self.find_connection(bind)
         key = (id(self._state), bind)
-        token = _keyspaces_in_context.set(
-            {**_keyspaces_in_context.get(), key: _keyspace_name(name)}
-        )
+        token = keyspaces_in_context.set({**keyspaces_in_context.get(), key: _keyspace_name(name)})
         try:
             yield
         finally:
-            _keyspaces_in_context.reset(token)
+            keyspaces_in_context.reset(token)
 
     def create_keyspace_simple(
         self, name: str, replication_factor: int, *, bind: str = DEFAULT_BIND
@@ -349,6 +278,166 @@ class CQLAlchemy:
         tables.create_keyspace(self.find_connection(bind), _keyspace_name(name), replication)
 
     # Queries
+
+    def execute(
+        self,
+        cql: str,
+        parameters: Parameters | None = None,
+        *,
+        bind: str = DEFAULT_BIND,
+        consistency: int | None = None,
+        idempotent: bool | None = None,
+        timeout: float | object | None = NOT_SET,
+        fetch_size: int | None = None,
+    ) -> ResultSet:
+        """Execute CQL of your own: prepared, with the values bound, in the keyspace in force.
+
+        .. code-block:: python
+
+            for row in db.execute("SELECT title FROM post WHERE id = ?", [post_id]):
+                print(row["title"])
+
+        :param parameters: a value for each ``?``, or a mapping for ``:name``.
+        :param consistency: a level of ``cassandra.ConsistencyLevel``.
+        :param idempotent: whether the statement may be sent again after an error; if not given, a
+            SELECT may.
+        :param timeout: seconds; ``CASSANDRA_REQUEST_TIMEOUT`` if not given, and
+            ``CASSANDRA_SCHEMA_TIMEOUT`` for a change of the schema.
+        :param fetch_size: rows of a page; the pages are fetched as they are read.
+        :returns: the driver's result; rows are dictionaries.
+        :raises ValueError: for ``USE``, and if the values do not fit the markers.
+        :raises ValidationError: naming the column whose value has the wrong type.
+        :raises CassandraUnavailable: if no node answers or too few replicas are alive.
+        """
+        connection, keyspace = self.resolve(bind)
+        connection.register_types(keyspace)
+        return execute(
+            connection,
+            keyspace,
+            cql,
+            parameters,
+            consistency=consistency,
+            idempotent=idempotent,
+            timeout=timeout,
+            fetch_size=fetch_size,
+        )
+
+    def batch(
+        self,
+        kind: str = "logged",
+        *,
+        consistency: int | None = None,
+        timestamp: datetime | timedelta | int | None = None,
+        timeout: float | object | None = NOT_SET,
+        execute_on_exception: bool = False,
+    ) -> Batch:
+        """Return a batch for ``with``; its writes are sent together at the end.
+
+        .. code-block:: python
+
+            with db.batch() as batch:
+                Post.batch(batch).create(title="First")
+                user.batch(batch).update(posts=1)
+
+        The parameters are those of ``batch.Batch``.
+        """
+        return Batch(
+            kind,
+            consistency=consistency,
+            timestamp=timestamp,
+            timeout=timeout,
+            execute_on_exception=execute_on_exception,
+        )
+
+    def bulk_create(
+        self,
+        model: type[BoundModel],
+        rows: Iterable[Mapping[str, Any] | BoundModel],
+        *,
+        concurrency: int = CONCURRENCY,
+        ttl: int | None = None,
+        on_progress: Progress | None = None,
+        max_failures: int = MAX_FAILURES,
+    ) -> BulkResult:
+        """Insert many rows, of any iterable, in constant memory.
+
+        :param rows: mappings of columns to values, or new instances. Taken no faster than Cassandra
+            takes them.
+        :param concurrency: statements under way at a time.
+        :param ttl: seconds until the rows vanish.
+        :param on_progress: called with the rows written and those failed, ten times a second at
+            most and once at the end.
+        :param max_failures: after so many no more rows are taken.
+        :returns: how many rows were written.
+        :raises BulkError: if not all of them; its ``result`` says how many were, and which failed
+            why. What ``rows`` itself raises is its cause.
+        """
+        return bulk.bulk_create(
+            model,
+            rows,
+            concurrency=concurrency,
+            ttl=ttl,
+            on_progress=on_progress,
+            max_failures=max_failures,
+        )
+
+    def bulk_update(
+        self,
+        model: type[BoundModel],
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        concurrency: int = CONCURRENCY,
+        on_progress: Progress | None = None,
+        max_failures: int = MAX_FAILURES,
+    ) -> BulkResult:
+        """Write columns of many rows, without reading them.
+
+        :param rows: mappings, each with the whole primary key and the columns to write; None
+            removes a value. The other parameters, the result and the errors are ``bulk_create``'s.
+        """
+        return bulk.bulk_update(
+            model,
+            rows,
+            concurrency=concurrency,
+            on_progress=on_progress,
+            max_failures=max_failures,
+        )
+
+    def bulk_delete(
+        self,
+        model: type[BoundModel],
+        keys: Iterable[Any],
+        *,
+        concurrency: int = CONCURRENCY,
+        on_progress: Progress | None = None,
+        max_failures: int = MAX_FAILURES,
+    ) -> BulkResult:
+        """Delete many rows.
+
+        :param keys: whole primary keys, as in ``get_many``, or instances. The other parameters, the
+            result and the errors are ``bulk_create``'s.
+        """
+        return bulk.bulk_delete(
+            model,
+            keys,
+            concurrency=concurrency,
+            on_progress=on_progress,
+            max_failures=max_failures,
+        )
+
+    def get_many(
+        self, model: type[BoundModel], keys: Iterable[Any], *, concurrency: int = CONCURRENCY
+    ) -> list[Any]:
+        """Read many rows by their keys, each from the nodes that have it.
+
+        :param keys: whole primary keys: mappings, tuples in the key's order, or the values of the
+            only column.
+        :param concurrency: statements under way at a time.
+        :returns: an instance for each key, in the order of the keys; None where there is no row.
+        :raises ValidationError: naming the column that a key lacks.
+        :raises CassandraUnavailable: if one of the rows cannot be read.
+        """
+        return bulk.get_many(model, keys, concurrency=concurrency)
 
     def get_or_404(self, model: type[BoundModel], **key: Any) -> Any:
         """Return the row of ``model`` with this key, or end the request with a 404."""

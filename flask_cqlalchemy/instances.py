@@ -2,26 +2,50 @@
 
 cqlengine wraps each value of each instance in a manager that notices changes, copies deeply and
 costs several times what reading the row does. A *light* instance, which is what a query gives, has
-the row as its ``__dict__``: reading a scalar is reading an attribute. The first write, and whatever
-of cqlengine's own code asks for ``_values``, makes it a *full* one, with cqlengine's managers.
+the row as its ``__dict__``: reading a scalar is reading an attribute, and assigning to one keeps
+what it was. Assigning a collection, and whatever of cqlengine's own code asks for ``_values``,
+makes it a *full* one, with cqlengine's managers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cassandra.cqlengine import columns
 from cassandra.cqlengine.models import ColumnQueryEvaluator
 
+from .conversions import make_reader
+
 if TYPE_CHECKING:
     from .models import BoundModel
 
-#: Where a light instance keeps the collections that somebody has read, and may change in place.
-_CONTAINERS = "_containers"
+#: Ends the key under which a light instance keeps a collection that somebody has read, and may
+#: change in place. No column has a blank in its name.
+_READ = " read"
+
+#: Where a light instance keeps what its scalars were before they were assigned to.
+_ORIGINALS = "_originals"
 
 #: Where ``save_state`` keeps what cqlengine's managers hold.
 _MANAGED = "_managed"
+
+#: What cqlengine's ``Model.__init__`` sets; the class has what holds for an instance that was read.
+_MADE_BY_CQLENGINE = frozenset(
+    {
+        "_values",
+        "_ttl",
+        "_timestamp",
+        "_conditional",
+        "_batch",
+        "_timeout",
+        "_is_persisted",
+        "_connection",
+    }
+)
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class ScalarAttribute:
@@ -45,18 +69,26 @@ class ScalarAttribute:
 class MutableAttribute(ScalarAttribute):
     """A column whose values a program may change in place: a collection or a user type."""
 
+    def __init__(self, column: columns.Column, read: Callable[[Any], Any]) -> None:
+        super().__init__(column)
+        self._read = read
+        self._key = column.column_name + _READ
+
     def __get__(self, instance: BoundModel | None, owner: type[BoundModel]) -> Any:
         if instance is None:
             return self._evaluator
-        state, name = instance.__dict__, self.column.column_name
-        values = state.get("_values")
-        if values is not None:
-            return values[name].getval()
-        read = state.setdefault(_CONTAINERS, {})
-        if name not in read:
+        state = instance.__dict__
+        value = state.get(self._key)
+        if value is None:
+            name = self.column.column_name
+            values = state.get("_values")
+            if values is not None:
+                return values[name].getval()
             # The row keeps what the driver gave: to compare with, and for a copy.
-            read[name] = to_python(self.column, state.get(name))
-        return read[name]
+            value = self._read(state.get(name))
+            if value is not None:
+                state[self._key] = value
+        return value
 
     def __set__(self, instance: BoundModel, value: Any) -> None:
         instance._values[self.column.column_name].setval(value)
@@ -82,14 +114,20 @@ class FullValues:
         if instance is None:
             return self
         state = instance.__dict__
-        read = state.pop(_CONTAINERS, {})
+        originals = state.pop(_ORIGINALS, {})
         values = {}
         for name, column in owner._columns.items():
             row_value = state.pop(name, None)
-            previous = to_python(column, row_value)
-            value = read[name] if name in read else to_python(column, row_value)
+            make = owner._readers.get(name)
+            if make is None:
+                value, previous = row_value, originals.get(name, row_value)
+            else:
+                key = name + _READ
+                value = state.pop(key) if key in state else make(row_value)
+                previous = make(row_value)
             manager = column.value_manager(instance, column, value)
             manager.previous_value = previous
+            manager.explicit = name in originals
             values[name] = manager
         state["_values"] = values
         return values
@@ -119,16 +157,15 @@ def restore_state(instance: BoundModel, state: dict[str, Any]) -> None:
     object.__setattr__(instance, "__dict__", state)
 
 
-def to_python(column: columns.Column, value: Any) -> Any:
-    """Return a column's value as a program sees it: an absent collection is an empty one."""
-    if value is None and not isinstance(column, columns.BaseContainerColumn):
-        return None
-    return column.to_python(value)
-
-
-def is_mutable(column: columns.Column) -> bool:
-    """Say whether a program may change a value of ``column`` in place."""
-    return isinstance(column, columns.BaseCollectionColumn | columns.UserDefinedType)
+def find_readers(model: type[BoundModel]) -> dict[str, Callable[[Any], Any]]:
+    """Return, for each column whose values a program may change in place, how to make one of what
+    the driver gives.
+    """
+    return {
+        name: make_reader(column)
+        for name, column in model._columns.items()
+        if isinstance(column, columns.BaseCollectionColumn | columns.UserDefinedType)
+    }
 
 
 def find_conversions(model: type[BoundModel]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
@@ -139,14 +176,54 @@ def find_conversions(model: type[BoundModel]) -> tuple[tuple[str, Callable[[Any]
     return tuple(
         (name, column.to_python)
         for name, column in model._columns.items()
-        if not is_mutable(column) and type(column).to_python.__module__ != columns.__name__
+        if name not in model._readers and type(column).to_python.__module__ != columns.__name__
     )
 
 
 def is_light(instance: BoundModel) -> bool:
-    """Say whether an instance is as it was read, and no collection of it has been asked for."""
+    """Say whether an instance has its row, of which at most scalars have changed."""
     state = instance.__dict__
-    return "_values" not in state and _CONTAINERS not in state
+    if "_values" in state:
+        return False
+    for name, read in instance._readers.items():
+        key = name + _READ
+        if key in state and state[key] != read(state.get(name)):
+            return False
+    return True
+
+
+def assign_scalar(instance: BoundModel, name: str, value: Any) -> None:
+    """Assign to a column of a light instance whose values do not change in place."""
+    state = instance.__dict__
+    state.setdefault(_ORIGINALS, {}).setdefault(name, state.get(name))
+    state[name] = value
+
+
+def scalar_changes(instance: BoundModel) -> Mapping[str, Any]:
+    """Return what the scalars of a light instance were before they were assigned to."""
+    return instance.__dict__.get(_ORIGINALS) or _NOTHING
+
+
+def forget_changes(instance: BoundModel) -> None:
+    """Take a light instance for what is stored."""
+    instance.__dict__.pop(_ORIGINALS, None)
+
+
+def given_values(instance: BoundModel) -> dict[str, Any]:
+    """Return the columns of a full instance that a program has given, or that have a value."""
+    return {
+        name: manager.value
+        for name, manager in instance._values.items()
+        if manager.explicit or manager.value is not None
+    }
+
+
+def make_light(instance: BoundModel, row: dict[str, Any]) -> None:
+    """Make a new instance, whose row has been written, one as if it had been read."""
+    state = {
+        name: value for name, value in instance.__dict__.items() if name not in _MADE_BY_CQLENGINE
+    }
+    object.__setattr__(instance, "__dict__", row | state)
 
 
 def make_instances(
@@ -162,10 +239,16 @@ def make_instances(
     :param known: values that the rows lack because the query gave them.
     :param renamed: the rows have the names of attributes instead.
     """
-    renames = () if renamed else tuple(model._db_map.items())
-    conversions = () if renamed else model._conversions
     make, set_attribute = object.__new__, object.__setattr__
     instances = []
+    renames = () if renamed else tuple(model._db_map.items())
+    conversions = () if renamed else model._conversions
+    if not (known or renames or conversions):
+        for row in rows:
+            instance = make(model)
+            set_attribute(instance, "__dict__", row)
+            instances.append(instance)
+        return instances
     for row in rows:
         if known:
             row.update(known)
@@ -175,7 +258,6 @@ def make_instances(
         for name, convert in conversions:
             if row.get(name) is not None:
                 row[name] = convert(row[name])
-        row["_is_persisted"] = True
         instance = make(model)
         set_attribute(instance, "__dict__", row)
         instances.append(instance)

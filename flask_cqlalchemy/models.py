@@ -14,30 +14,32 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from cassandra.cqlengine import CQLEngineException, columns
+from cassandra.cqlengine import columns
 from cassandra.cqlengine import connection as cqlengine_connection
 from cassandra.cqlengine.models import Model as CQLEngineModel
 from cassandra.cqlengine.models import ModelMetaClass, hybrid_classmethod
 from cassandra.cqlengine.usertype import UserType as CQLEngineUserType
 
 from .config import DEFAULT_BIND
+from .conversions import make_exact
 from .instances import (
     AliasAttribute,
     FullValues,
     MutableAttribute,
     ScalarAttribute,
+    assign_scalar,
     find_conversions,
-    is_mutable,
+    find_readers,
     restore_state,
     save_state,
 )
 from .query import DMLQuery, QuerySet
-from .writes import WritePlan, make_write_plan
+from .writes import WritePlan, check_columns, make_write_plan
+from .writes import insert_instance as write_insert_of
 from .writes import update as write_update
 
 if TYPE_CHECKING:
     from cassandra.cluster import Cluster, ResultSet
-    from cassandra.cqlengine.query import BatchQuery
     from typing_extensions import Self
 
     from .connection import Connection
@@ -71,13 +73,12 @@ class Database(Protocol):
         ...
 
 
-#: Options of a write that an instance may carry (``ttl()``, ``timestamp()``, ``iff()`` and so on).
+#: Options of a write that an instance may carry (``timestamp()``, ``iff()`` and so on), and with
+#: which cqlengine's statements write it.
 _USED_OPTIONS = frozenset(
     {
-        "_ttl",
         "_timestamp",
         "_conditional",
-        "_batch",
         "_timeout",
         "_connection",
         "_if_exists",
@@ -153,6 +154,16 @@ class Registry:
                 known for known in self.types if not _same_definition(known, user_type)
             ] + [user_type]
 
+    def types_for(self, keyspace: str) -> list[type[CQLEngineUserType]]:
+        """Return the user types, those last that models of ``keyspace`` use.
+
+        Of two types of one name the last to be registered with a session stands for the name.
+        """
+        own = [model for model in self.models if model.__keyspace__ == keyspace]
+        users = own or [model for model in self.models if not model.__keyspace__]
+        used = {user_type for model in users for user_type in user_types_of(model)}
+        return sorted(self.types, key=lambda user_type: user_type in used)
+
     def connection_name(self, bind: str) -> str:
         """Return the name under which cqlengine's registry knows ``bind``."""
         name = self._names.get(bind)
@@ -193,11 +204,15 @@ class _ModelMeta(ModelMetaClass):  # type: ignore[misc]
             # Differs in the keyspace at most, which is a part of every key.
             return
         model._filters, model._plans = {}, {}
+        for column in model._columns.values():
+            make_exact(column)
+        model._readers = find_readers(model)
         model._conversions = find_conversions(model)
         model._is_plain = model.__init__ is CQLEngineModel.__init__ and not model._is_polymorphic
         for column_name, column in model._columns.items():
-            attribute = MutableAttribute if is_mutable(column) else ScalarAttribute
-            setattr(model, column_name, attribute(column))
+            read = model._readers.get(column_name)
+            attribute = ScalarAttribute(column) if read is None else MutableAttribute(column, read)
+            setattr(model, column_name, attribute)
         model._write_plan = make_write_plan(model)
         if model._pk_name is not None and "pk" not in model._columns:
             model.pk = AliasAttribute(model._pk_name)
@@ -231,6 +246,8 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
     #: What the query set has worked out for this model: arguments of ``filter``, shapes of SELECTs.
     _filters: ClassVar[dict[str, Any]]
     _plans: ClassVar[dict[tuple[Any, ...], Any]]
+    #: Columns whose values change in place, with what makes one from the row.
+    _readers: ClassVar[dict[str, Callable[[Any], Any]]]
     #: Scalar columns of a program's own types, with their ``to_python``.
     _conversions: ClassVar[tuple[tuple[str, Callable[[Any], Any]], ...]]
     #: Whether a row becomes an instance without ``__init__`` having a say.
@@ -244,13 +261,15 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
     _conditional = None
     _batch = None
     _timeout = cqlengine_connection.NOT_SET
-    _is_persisted = False
+    _is_persisted = True
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._columns:
+        if name not in self._columns:
+            super().__setattr__(name, value)
+        elif "_values" in self.__dict__ or name in self._readers:
             self._values[name].setval(value)
         else:
-            super().__setattr__(name, value)
+            assign_scalar(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         column = self._columns.get(name)
@@ -328,29 +347,43 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
         :raises ValidationError: naming the column that does not exist, belongs to the key, or whose
             value cannot be stored.
         """
-        plan = self._write_plan
-        if (
-            plan is not None
-            and values
-            and self.__consistency__ is None
-            and not _USED_OPTIONS & self.__dict__.keys()
-            and type(self).validate is CQLEngineModel.validate
-            and write_update(self, plan, values)
-        ):
-            return self
+        plan = self._plain_plan()
+        if plan is not None and not self._batch and not self._ttl:
+            check_columns(type(self), values)
+            if write_update(self, plan, values):
+                return self
         return super().update(**values)  # type: ignore[no-any-return]
 
-    @classmethod
-    def _join_batch(cls, batch: BatchQuery) -> None:
-        """Send one of cqlengine's batches where this model's statements go."""
-        name = cls._database.registry.connection_name(cls.__bind_key__)
-        if batch._connection is None:
-            batch._connection = name
-        elif batch._connection != name:
-            raise CQLEngineException(
-                f"{cls.__name__} uses the bind {cls.__bind_key__!r}; the batch holds statements of "
-                "another one. Use one batch for each bind."
-            )
+    def save(self) -> BoundModel:
+        """Insert a new instance; of one that was read, write what has changed since.
+
+        :raises ValidationError: naming the column whose value cannot be stored.
+        """
+        plan = self._plain_plan()
+        if plan is not None:
+            if not self._is_persisted:
+                write_insert_of(self, plan)
+                return self
+            if not self._batch and not self._ttl and write_update(self, plan, {}):
+                return self
+        return super().save()  # type: ignore[no-any-return]
+
+    def _plain_plan(self) -> WritePlan | None:
+        """Return the plan for a write of this instance, if it has no option but a batch or a TTL,
+        and no validation of its own.
+        """
+        plan = self._write_plan
+        if (
+            plan is None
+            or self.__consistency__ is not None
+            or type(self).validate is not CQLEngineModel.validate
+        ):
+            return None
+        state = self.__dict__
+        for option in _USED_OPTIONS & state.keys():
+            if state[option] and state[option] is not cqlengine_connection.NOT_SET:
+                return None
+        return plan
 
     @classmethod
     def _class_get_connection(cls) -> str:

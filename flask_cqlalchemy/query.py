@@ -8,143 +8,84 @@ through cqlengine's statements and ``statements.compile_statement``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Set as AbstractSet
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from cassandra.cqlengine import CQLEngineException, ValidationError, columns
+from cassandra.cqlengine import CQLEngineException, columns
 from cassandra.cqlengine import query as cqlengine_query
 from cassandra.cqlengine.connection import NOT_SET
 from cassandra.cqlengine.functions import QueryValue
 from cassandra.cqlengine.models import BaseModel
-from cassandra.cqlengine.operators import (
-    BaseWhereOperator,
-    ContainsOperator,
-    EqualsOperator,
-    InOperator,
-)
+from cassandra.cqlengine.operators import EqualsOperator, InOperator
+from cassandra.cqlengine.query import BatchQuery
 from cassandra.cqlengine.statements import (
     BaseCQLStatement,
     DeleteStatement,
     MapDeleteClause,
+    SelectStatement,
     WhereClause,
 )
-from cassandra.query import BoundStatement
 from werkzeug.exceptions import NotFound
 
+from .batch import add_to_batch, microseconds
+from .guardrails import check_filtering, check_in, check_rows
 from .instances import make_instances
+from .protocol import mark_for_instances
+from .selects import MAX_SHAPES, Comparison, copy_clause, find_filter
+from .signals import StatementInfo
 from .statements import bind, compile_statement, is_idempotent
-from .writes import insert
+from .writes import check_columns, insert
 
 if TYPE_CHECKING:
     from cassandra.cluster import ResultSet
+    from cassandra.query import BoundStatement
 
     from .connection import Connection
     from .models import BoundModel
     from .pagination import Page
 
-#: Shapes of queries that a model remembers; beyond, it forgets all and begins anew.
-MAX_SHAPES = 1000
-
-
 #: cqlengine's own validation of an instance, which a model may override.
 _VALIDATE = BaseModel.validate
 
 
-class Comparison(WhereClause):  # type: ignore[misc]
-    """cqlengine's WHERE clause of a plain value, without the object that wraps the value.
+def _run(
+    query: QuerySet | DMLQuery, statement: BaseCQLStatement, bind_name: str | None
+) -> ResultSet | None:
+    """Execute a statement that cqlengine built, or add it to the batch of ``query``.
 
-    :ivar shape: the clause's CQL with a marker.
-    """
-
-    quote_field = True
-
-    def __init__(self, shape: str, field: str, operator: BaseWhereOperator, value: Any) -> None:
-        self.shape = shape
-        self.field = field
-        self.operator = operator
-        self.value = value
-        self.context_id: int | None = None
-
-    @property
-    def query_value(self) -> QueryValue:
-        found = QueryValue(self.value)
-        found.set_context_id(self.context_id)
-        return found
-
-    def get_context_size(self) -> int:
-        return 1
-
-    def set_context_id(self, i: int) -> None:
-        self.context_id = i
-
-    def update_context(self, ctx: dict[str, Any]) -> None:
-        ctx[str(self.context_id)] = self.value
-
-
-@dataclass(frozen=True)
-class _Filter:
-    """What ``filter`` knows of one of its arguments, such as ``price__gt``."""
-
-    shape: str
-    field: str
-    operator: BaseWhereOperator
-    to_database: Callable[[Any], Any]
-    to_python: Callable[[Any], Any]
-    is_equality: bool
-
-
-@dataclass(frozen=True)
-class _Select:
-    """A SELECT of one shape in one keyspace."""
-
-    cql: str
-    subject: str
-
-
-def execute_statement(
-    model: type[BoundModel],
-    statement: BaseCQLStatement,
-    *,
-    consistency: int | None,
-    timeout: float | object | None,
-    connection_name: str | None,
-) -> ResultSet:
-    """Execute a statement that cqlengine built for ``model``.
-
-    :param connection_name: what ``using(connection=...)`` was given: the name of a bind.
+    :param bind_name: what ``using(connection=...)`` was given: the name of a bind.
     :raises ValidationError: naming the column, if a value cannot be stored in it.
+    :raises LWTException: if a condition of it did not hold.
     :raises CassandraUnavailable: and the others of ``Connection.execute``.
     """
-    connection, keyspace = model._resolve(connection_name)
+    model, batch = query.model, query._batch
+    connection, keyspace = model._resolve(bind_name)
+    if batch and getattr(statement, "timestamp", 0) is None and not statement.conditionals:
+        statement.timestamp = microseconds(batch)
     cql, values = compile_statement(statement)
     bound = bind(connection.prepare(cql), values, model.__name__)
-    bound.consistency_level = consistency
+    bound.consistency_level = query._consistency
     bound.fetch_size = statement.fetch_size
     bound.is_idempotent = is_idempotent(statement)
-    return connection.execute(bound, timeout=timeout, subject=model._subject(keyspace))
-
-
-def _execute_or_batch(
-    query: QuerySet | DMLQuery, statement: BaseCQLStatement, connection_name: str | None
-) -> ResultSet | None:
-    """Execute a statement with the options of ``query``, or add it to the batch that it has.
-
-    :raises LWTException: if a condition of it did not hold.
-    """
-    if query._batch:
-        query.model._join_batch(query._batch)
-        return query._batch.add_query(statement)
-    rows = execute_statement(
-        query.model,
-        statement,
-        consistency=query._consistency,
-        timeout=query._timeout,
-        connection_name=connection_name,
-    )
+    kind = type(statement).__name__.removesuffix("Statement").lower()
+    info = StatementInfo(kind, model._subject(keyspace), cql, model)
+    _check_in(connection, statement, model)
+    if batch:
+        add_to_batch(batch, connection, bound, info)
+        return None
+    rows = connection.execute(bound, timeout=query._timeout, subject=info)
     if query._if_not_exists or query._if_exists or query._conditional:
         cqlengine_query.check_applied(rows)
     return rows
+
+
+def _check_in(connection: Connection, statement: BaseCQLStatement, model: type[BoundModel]) -> None:
+    for clause in getattr(statement, "where_clauses", ()):
+        if isinstance(clause.operator, InOperator) and isinstance(clause.value, Sized):
+            subject = f"{model.__name__}.{clause.field}"
+            check_in(connection.settings.guardrails, len(clause.value), subject)
 
 
 class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
@@ -153,37 +94,51 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
     There is no implicit LIMIT: a query without one gives every row, fetched page by page.
     """
 
-    _result_cache: list[Any] | None
-
-    #: The state of a fresh query set, as cqlengine makes it; the lists and sets are copied.
-    _fresh: ClassVar[dict[str, Any]] = {}
+    # What a fresh query set has. None of it is changed in place: `__deepcopy__`, with which each of
+    # cqlengine's methods begins, makes lists and sets of the clone's own.
+    _where: Sequence[WhereClause] = ()
+    _conditional: Sequence[Any] = ()
+    _order: Sequence[str] = ()
+    _only_fields: Sequence[str] = ()
+    _defer_fields: AbstractSet[str] = frozenset()
+    _deferred_values: Mapping[str, Any] = MappingProxyType({})
+    _distinct_fields: Sequence[str] | None = None
+    _values_list = _flat_values_list = False
+    _allow_filtering = _if_not_exists = _if_exists = False
+    _limit = 0
+    _result_cache: list[Any] | None = None
+    _batch: BatchQuery | None = None
+    _ttl = _consistency = _timestamp = _fetch_size = _connection = _count = None
+    _timeout: Any = NOT_SET
 
     def __init__(self, model: type[BoundModel]) -> None:
-        if not self._fresh:
-            super().__init__(None)
-            self._limit = 0
-            self._fresh.update(self.__dict__)
-        state = self.__dict__
-        state.update(self._fresh)
-        state["model"] = model
-        state["_where"], state["_conditional"], state["_order"] = [], [], []
-        state["_defer_fields"], state["_deferred_values"] = set(), {}
+        self.model = model
 
     def __deepcopy__(self, memo: dict[int, Any]) -> QuerySet:
         del memo
-        return self._clone()
+        clone = self._derive()
+        clone._where = list(self._where)
+        clone._conditional = list(self._conditional)
+        clone._order = list(self._order)
+        clone._defer_fields = set(self._defer_fields)
+        return clone
 
-    def _clone(self) -> QuerySet:
-        """Return a query set like this one, not executed. Its clauses are the same objects."""
-        clone = object.__new__(type(self))
-        state = clone.__dict__
-        state.update(self.__dict__)
-        state["_where"] = self._where.copy()
-        state["_conditional"] = [_copy_clause(clause) for clause in self._conditional]
-        state["_order"] = self._order.copy()
-        state["_defer_fields"] = self._defer_fields.copy()
-        state["_deferred_values"] = self._deferred_values.copy()
-        state["_result_cache"] = state["_result_idx"] = state["_count"] = None
+    def _derive(self) -> QuerySet:
+        """Return a query set like this one, not executed, which shares all that it is made of."""
+        clone: QuerySet = object.__new__(self.__class__)
+        state = self.__dict__.copy()
+        if self._result_cache is not None or self._count is not None:
+            state["_result_cache"] = state["_count"] = None
+        clone.__dict__ = state
+        return clone
+
+    def _own_clauses(self) -> QuerySet:
+        """Return a query set like this one whose conditions may be numbered, to make a statement of
+        them, while another thread does so with this one's.
+        """
+        clone = self._derive()
+        clone._where = [copy_clause(clause) for clause in self._where]
+        clone._conditional = [copy_clause(clause) for clause in self._conditional]
         return clone
 
     # Building
@@ -193,47 +148,44 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
 
         :raises QueryException: if a column or an operator does not exist.
         """
-        filters = self.model._filters
-        clone = self._clone()
+        query: QuerySet = self
+        where = list(self._where)
         if args:
-            clone = super(QuerySet, clone).filter(*args)
+            query = super().filter(*args)
+            where = list(query._where)
+        filters = self.model._filters
         for argument, value in kwargs.items():
-            known = filters.get(argument)
-            if known is None:
-                known = self._read_argument(argument)
-                if known is not None:
-                    # Only what the model has: arguments may come from a request.
-                    filters[argument] = known
-            if known is None or value is None or isinstance(value, QueryValue):
-                clone = super(QuerySet, clone).filter(**{argument: value})
-                continue
-            clone._where.append(
-                Comparison(known.shape, known.field, known.operator, known.to_database(value))
-            )
-            if known.is_equality:
-                clone._defer_fields.add(known.field)
-                # The row of the answer lacks this column, so it gets the value from here.
-                clone._deferred_values[known.field] = known.to_python(value)
+            known = None
+            if value is not None and not isinstance(value, QueryValue):
+                known = filters.get(argument)
+                if known is None:
+                    known = find_filter(self.model, argument)
+                    if known is not None:
+                        # Only what the model has: arguments may come from a request.
+                        filters[argument] = known
+            if known is not None:
+                where.append(Comparison(known, value))
+            else:
+                query = query._derive()
+                query._where = where
+                query = super(QuerySet, query).filter(**{argument: value})
+                where = list(query._where)
+        clone = self._derive()
+        clone._where = where
         return clone
 
-    def _read_argument(self, argument: str) -> _Filter | None:
-        """Return what to do with an argument of ``filter``; None leaves it to cqlengine."""
-        name, operator_name = self._parse_filter_arg(argument)
-        column = self.model._columns.get(name)
-        if column is None:
-            return None
-        operator = BaseWhereOperator.get_operator(operator_name or "EQ")()
-        if isinstance(operator, InOperator | ContainsOperator):
-            return None
-        field = column.db_field_name
-        return _Filter(
-            f'"{field}" {operator} ?',
-            field,
-            operator,
-            column.to_database,
-            column.to_python,
-            operator_name is None,
-        )
+    def batch(self, batch_obj: BatchQuery | None) -> QuerySet:
+        """Return a query set whose writes are added to a batch.
+
+        :raises CQLEngineException: if it is no batch, or the query set has a connection of its own.
+        """
+        if self._connection:
+            raise CQLEngineException("Cannot specify the connection on model in batch mode.")
+        if batch_obj is not None and not isinstance(batch_obj, BatchQuery):
+            raise CQLEngineException("batch_obj must be a BatchQuery instance or None")
+        clone = self._derive()
+        clone._batch = batch_obj
+        return clone
 
     def limit(self, v: int | None) -> QuerySet:
         """Return a query set of at most ``v`` rows; None or 0 is without a limit.
@@ -245,7 +197,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             raise TypeError(f"limit() takes a whole number or None, not {v!r}")
         if v is not None and v < 0:
             raise cqlengine_query.QueryException("Negative limit is not allowed")
-        clone = self._clone()
+        clone = self._derive()
         clone._limit = v or 0
         return clone
 
@@ -268,16 +220,26 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             stored.
         """
         model = self.model
-        unknown = kwargs.keys() - model._columns.keys()
-        if unknown:
-            raise ValidationError(
-                f"{model.__name__} has no column {sorted(unknown)[0]}; its columns are "
-                f"{', '.join(model._columns)}."
-            )
+        check_columns(model, kwargs)
         plan = model._write_plan
-        if plan is None or self._has_write_options or model.validate is not _VALIDATE:
+        if plan is None or model.validate is not _VALIDATE or self._has_write_options:
             return super().create(**kwargs)
-        return insert(model, plan, kwargs)
+        return insert(model, plan, kwargs, batch=self._batch, ttl=self._ttl)
+
+    @property
+    def _has_write_options(self) -> bool:
+        """Whether a write needs cqlengine's statements: all but a batch and a TTL do."""
+        if len(self.__dict__) == 1:
+            return False
+        return bool(
+            self._timestamp
+            or self._consistency is not None
+            or self._if_not_exists
+            or self._if_exists
+            or self._conditional
+            or self._connection
+            or self._timeout is not NOT_SET
+        )
 
     def update(self, **values: Any) -> None:
         """Write columns of the rows that the filters name; None removes a value.
@@ -299,69 +261,92 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             for name, value in values.items()
             if name not in known or known[name] not in nulled
         }
-        super().update(**written)
+        query = self._own_clauses()
+        super(QuerySet, query).update(**written)
         if nulled:
             fields = {known[name].db_field_name for name in written if name in known}
-            self._execute(
+            query = self._own_clauses()
+            query._execute(
                 DeleteStatement(
                     self.column_family_name,
                     fields=[column.db_field_name for column in nulled],
-                    where=self._where,
+                    where=query._where,
                     timestamp=self._timestamp,
-                    conditionals=[each for each in self._conditional if each.field not in fields],
+                    conditionals=[each for each in query._conditional if each.field not in fields],
                     if_exists=self._if_exists,
                 )
             )
 
-    @property
-    def _has_write_options(self) -> bool:
-        return bool(
-            self._batch
-            or self._ttl
-            or self._timestamp
-            or self._consistency is not None
-            or self._if_not_exists
-            or self._if_exists
-            or self._conditional
-            or self._connection
-            or self._timeout is not NOT_SET
-        )
+    def delete(self) -> None:
+        """Delete the rows that the filters name: a partition, a range in one, or a row.
+
+        :raises QueryException: if a column of the partition key has no filter.
+        """
+        super(QuerySet, self._own_clauses()).delete()
 
     # Executing
 
     def _execute(self, statement: BaseCQLStatement) -> ResultSet | None:
-        return _execute_or_batch(self, statement, self._connection)
+        return _run(self, statement, self._connection)
 
     def _select(
-        self, limit: int, *, paging_state: bytes | None = None, fetch_size: int | None = None
+        self,
+        limit: int,
+        *,
+        paging_state: bytes | None = None,
+        fetch_size: int | None = None,
+        for_instances: bool = True,
     ) -> ResultSet:
-        """Execute the SELECT with ``limit`` in place of the query set's own; 0 is none."""
+        """Execute the SELECT with ``limit`` in place of the query set's own; 0 is none.
+
+        :param for_instances: whether nobody but instances will see the rows.
+        """
+        connection, bound, info = self._bind_select(limit)
+        if fetch_size is not None:
+            bound.fetch_size = fetch_size
+        if for_instances and self.model._is_plain and not self._values_list:
+            mark_for_instances(bound)
+        return connection.execute(
+            bound, timeout=self._timeout, subject=info, paging_state=paging_state
+        )
+
+    def _bind_select(self, limit: int) -> tuple[Connection, BoundStatement, StatementInfo]:
+        """Make the SELECT with ``limit`` in place of the query set's own; 0 is none."""
         if self._batch:
             raise CQLEngineException(
                 "Only inserts, updates, and deletes are available in batch mode"
             )
         model = self.model
         connection, keyspace = model._resolve(self._connection)
+        rails = connection.settings.guardrails
+        if self._allow_filtering:
+            check_filtering(rails, model.__name__)
         shape = self._shape(keyspace, bool(limit))
         if shape is None:
-            plan, values = self._make_plan(limit)
+            statement = self._own_clauses()._make_select(limit)
+            _check_in(connection, statement, model)
+            cql, values = compile_statement(statement)
+            info = StatementInfo("select", model._subject(keyspace), cql, model)
         else:
             plans = model._plans
-            plan = plans.get(shape)
-            if plan is None:
-                plan, _ = self._make_plan(limit)
+            known: StatementInfo | None = plans.get(shape)
+            if known is None:
+                cql, _ = compile_statement(self._own_clauses()._make_select(limit))
                 if len(plans) >= MAX_SHAPES:
                     plans.clear()
-                plans[shape] = plan
+                known = StatementInfo("select", model._subject(keyspace), cql, model)
+                plans[shape] = known
+            info = known
             values = [clause.value for clause in self._where]
             if limit:
                 values.append(limit)
-        bound = self._bind(connection, plan, values)
-        if fetch_size is not None:
-            bound.fetch_size = fetch_size
-        return connection.execute(
-            bound, timeout=self._timeout, subject=plan.subject, paging_state=paging_state
-        )
+        bound = bind(connection.prepare(info.cql), values, model.__name__)
+        bound.is_idempotent = True
+        if self._consistency is not None:
+            bound.consistency_level = self._consistency
+        if self._fetch_size is not None:
+            bound.fetch_size = self._fetch_size
+        return connection, bound, info
 
     def _shape(self, keyspace: str | None, limited: bool) -> tuple[Any, ...] | None:
         """Return all of the SELECT but its values; None if a clause is more than a comparison."""
@@ -369,45 +354,61 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         for clause in self._where:
             if clause.__class__ is not Comparison:
                 return None
-            where.append(clause.shape)
+            where.append(clause.known.shape)
+        state = self.__dict__
+        if where and len(state) - ("_limit" in state) == 2:
+            # The model and the conditions: most queries have no more.
+            return (keyspace, limited, *where)
         return (
             keyspace,
+            limited,
             tuple(where),
             tuple(self._order),
-            limited,
             self._allow_filtering,
             tuple(self._only_fields),
-            frozenset(self._defer_fields) if self._defer_fields else None,
-            tuple(self._distinct_fields) if self._distinct_fields else None,
+            frozenset(self._defer_fields),
+            tuple(self._distinct_fields or ()),
         )
 
-    def _make_plan(self, limit: int) -> tuple[_Select, list[Any]]:
+    def _make_select(self, limit: int) -> SelectStatement:
         statement = self._select_query()
         statement.limit = limit
-        cql, values = compile_statement(statement)
-        return _Select(cql, self.model.column_family_name()), values
-
-    def _bind(self, connection: Connection, plan: _Select, values: list[Any]) -> BoundStatement:
-        bound = bind(connection.prepare(plan.cql), values, self.model.__name__)
-        bound.is_idempotent = True
-        if self._consistency is not None:
-            bound.consistency_level = self._consistency
-        if self._fetch_size is not None:
-            bound.fetch_size = self._fetch_size
-        return bound
+        return statement
 
     def _construct_page(self, rows: list[dict[str, Any]]) -> list[Any]:
+        known: dict[str, Any] = {}
+        if self._only_fields or self._defer_fields:
+            # A column that the query fixes has its value, whether it was asked for or not.
+            known = {
+                clause.field: clause.known.to_python(clause.given)
+                for clause in self._where
+                if clause.__class__ is Comparison and clause.known.is_equality
+            }
         if self.model._is_plain and not self._values_list:
-            return make_instances(self.model, rows, self._deferred_values)
-        construct = self._maybe_inject_deferred(self._get_result_constructor())
-        return [construct(row) for row in rows]
+            return make_instances(self.model, rows, known)
+        construct = self._get_result_constructor()
+        return [construct(known | row) for row in rows]
 
     def _construct_all(self, found: ResultSet) -> list[Any]:
-        instances = self._construct_page(found.current_rows)
-        while found.has_more_pages:
+        return self._read_all(found, self._construct_page)
+
+    def _read_all(
+        self, found: ResultSet, make: Callable[[list[dict[str, Any]]], list[Any]]
+    ) -> list[Any]:
+        """Return what ``make`` makes of each page.
+
+        :raises GuardrailError: if there are more rows than may be read without a limit.
+        """
+        made: list[Any] = []
+        while True:
+            before = len(made)
+            made += make(found.current_rows)
+            if not self._limit:
+                rails = found.connection.settings.guardrails
+                check_rows(rails, before, len(made), self.model.__name__)
+            if not found.has_more_pages:
+                return made
             found.fetch_next_page()
-            instances += self._construct_page(found.current_rows)
-        return instances
 
     def _execute_query(self) -> list[Any]:
         """Return all instances of the query, which is executed once."""
@@ -481,14 +482,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows as dictionaries by the columns' names in CQL, without instances."""
-        query = self._clone()
-        query._defer_fields = set()
-        found = query._select(self._limit)
-        rows: list[dict[str, Any]] = found.current_rows
-        while found.has_more_pages:
-            found.fetch_next_page()
-            rows += found.current_rows
-        return rows
+        return self._read_all(self._select(self._limit, for_instances=False), lambda rows: rows)
 
     def iter(self, fetch_size: int | None = None) -> Iterator[Any]:
         """Yield instances page by page, the next page being fetched while this one is read.
@@ -497,7 +491,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
 
         :param fetch_size: rows of a page; ``CASSANDRA_FETCH_SIZE`` if not given.
         """
-        query = self._clone() if fetch_size is None else self.fetch_size(fetch_size)
+        query = self._derive() if fetch_size is None else self.fetch_size(fetch_size)
         found = query._select(self._limit)
         while True:
             page, future = found.current_rows, found.response_future
@@ -508,13 +502,6 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             if not has_more:
                 return
             found.take_next_page()
-
-
-def _copy_clause(clause: Any) -> Any:
-    """Return a copy: rendering numbers a condition, and threads may share this one."""
-    copied = object.__new__(type(clause))
-    copied.__dict__.update(clause.__dict__)
-    return copied
 
 
 class DMLQuery(cqlengine_query.DMLQuery):  # type: ignore[misc]
@@ -549,4 +536,4 @@ class DMLQuery(cqlengine_query.DMLQuery):  # type: ignore[misc]
 
     def _execute(self, statement: BaseCQLStatement) -> ResultSet | None:
         name = self.instance._connection if self.instance else None
-        return _execute_or_batch(self, statement, name)
+        return _run(self, statement, name)

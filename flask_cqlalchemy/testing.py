@@ -147,7 +147,7 @@ class Cleaner:
     def __init__(self, cluster: CassandraCluster, prefix: str, *, drop_keyspaces: bool) -> None:
         settings = Settings(hosts=tuple(cluster.contact_points), port=cluster.port)
         hosts, port = cluster.contact_points, cluster.port
-        self._connection = Connection(settings, lambda: (hosts, port), list)
+        self._connection = Connection(settings, lambda: (hosts, port), lambda _: [])
         self._prefix = prefix
         self._drop_keyspaces = drop_keyspaces
         self._keyspaces: set[str] = set()

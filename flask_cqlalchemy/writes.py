@@ -1,47 +1,88 @@
 """Writes of one instance in one statement of a text that does not depend on the values.
 
 An INSERT names every column: what is not given is left unset, what is given as None is null, so it
-needs no second statement. An UPDATE names the columns given. Everything else (conditional writes,
-batches, TTLs, counters, static columns, collections changed in place) goes through cqlengine's
-statements.
+needs no second statement. An UPDATE names the columns that change. Everything else (conditional
+writes, counters, static columns, collections changed in place) goes through cqlengine's statements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from cassandra.cqlengine import columns
+from cassandra.cqlengine import ValidationError, columns
 from cassandra.query import UNSET_VALUE
 
-from .instances import is_light, make_instances
+from .batch import add_to_batch, microseconds
+from .conversions import Container, container, exact_type
+from .instances import (
+    forget_changes,
+    given_values,
+    is_light,
+    make_instances,
+    make_light,
+    scalar_changes,
+)
+from .signals import StatementInfo
 from .statements import bind
 
 if TYPE_CHECKING:
+    from cassandra.cqlengine.query import BatchQuery
+    from cassandra.query import BoundStatement
+
+    from .connection import Connection
     from .models import BoundModel
 
 
 @dataclass(frozen=True)
 class _Column:
-    """What a write does with one column."""
+    """What a write does with one column.
+
+    :ivar exact: a type whose values need neither validation nor conversion.
+    :ivar container: the same for a collection.
+    """
 
     name: str
     field: str
+    exact: type | None
+    container: Container | None
     to_python: Callable[[Any], Any]
     validate: Callable[[Any], Any]
     to_database: Callable[[Any], Any]
     is_null: Callable[[Any], bool]
     default: Callable[[], Any] | None
+    is_timestamp: bool
+
+    def convert(self, given: Any) -> tuple[Any, Any]:
+        """Return a value as an instance has it, and as it is bound.
+
+        :raises ValidationError: naming the column, if it cannot be stored.
+        """
+        if self.container is not None and self.container.holds(given):
+            return (self.container.kind(given), given) if given else (given, None)
+        if (
+            self.is_timestamp
+            and given.__class__ is datetime
+            and not columns.DateTime.truncate_microseconds
+        ):
+            return given, self.to_database(given)
+        value = self.validate(None if given is None else self.to_python(given))
+        # Cassandra cannot tell an empty collection from none.
+        return value, None if self.is_null(value) else self.to_database(value)
 
 
 @dataclass(frozen=True)
 class WritePlan:
     """What writes need to know of a model."""
 
-    columns: tuple[_Column, ...]
+    #: For an INSERT: name, exact type and column.
+    columns: tuple[tuple[str, type | None, _Column], ...]
     keys: tuple[_Column, ...]
-    #: Columns that ``update`` may set in one plain UPDATE: neither keys nor changed in place.
+    #: Columns that one plain UPDATE may set: all but the keys.
+    settable: Mapping[str, _Column]
+    #: Of these, the ones whose values do not change in place.
     plain: Mapping[str, _Column]
     required: tuple[_Column, ...]
 
@@ -57,112 +98,286 @@ def make_write_plan(model: type[BoundModel]) -> WritePlan | None:
         name: _Column(
             name,
             column.db_field_name,
+            exact_type(column),
+            container(column),
             column.to_python,
             column.validate,
             column.to_database,
             column._val_is_null,
             column.get_default if column.has_default else None,
+            type(column) is columns.DateTime,
         )
         for name, column in model._columns.items()
     }
     mutable = columns.BaseCollectionColumn | columns.UserDefinedType
+    settable = {
+        name: known[name] for name, column in model._columns.items() if not column.is_primary_key
+    }
     return WritePlan(
-        tuple(known.values()),
+        tuple((name, column.exact, column) for name, column in known.items()),
         tuple(known[name] for name in model._primary_keys),
+        settable,
         {
-            name: known[name]
-            for name, column in model._columns.items()
-            if not column.is_primary_key and not isinstance(column, mutable)
+            name: column
+            for name, column in settable.items()
+            if not isinstance(model._columns[name], mutable)
         },
         tuple(known[name] for name, column in model._columns.items() if column.required),
     )
 
 
-def insert(model: type[BoundModel], plan: WritePlan, given: Mapping[str, Any]) -> BoundModel:
-    """Insert a row and return its instance.
+def check_columns(model: type[BoundModel], given: Mapping[str, Any]) -> None:
+    """Refuse names that are no columns.
+
+    :raises ValidationError: naming the first.
+    """
+    if not given.keys() <= model._columns.keys():
+        unknown = given.keys() - model._columns.keys()
+        raise ValidationError(
+            f"{model.__name__} has no column {min(map(str, unknown))}; its columns are "
+            f"{', '.join(model._columns)}."
+        )
+
+
+# INSERT
+
+
+def bind_insert(
+    model: type[BoundModel],
+    plan: WritePlan,
+    given: Mapping[str, Any],
+    connection: Connection,
+    keyspace: str,
+    *,
+    ttl: int | None = None,
+    timestamp: int | None = None,
+) -> tuple[BoundStatement, StatementInfo, dict[str, Any]]:
+    """Make the INSERT of a row.
 
     :param given: values by the names of columns; the others take their defaults.
+    :param ttl: seconds.
+    :param timestamp: microseconds since 1970.
+    :returns: the statement, what it is, and the row by the names of columns.
     :raises ValidationError: naming the column whose value cannot be stored.
     """
     row: dict[str, Any] = {}
-    bound_values = []
-    for column in plan.columns:
-        is_given = column.name in given
-        if is_given:
-            value = given[column.name]
-            if value is not None:
-                value = column.to_python(value)
+    values = []
+    for name, exact, column in plan.columns:
+        if name in given:
+            value = given[name]
+            if value.__class__ is exact:
+                row[name] = value
+                values.append(value)
+            else:
+                row[name], bound = column.convert(value)
+                values.append(bound)
         else:
-            value = column.default() if column.default else None
-        value = column.validate(value)
-        row[column.name] = value
-        # Cassandra cannot tell an empty collection from none.
-        if column.is_null(value):
-            bound_values.append(None if is_given else UNSET_VALUE)
-        else:
-            bound_values.append(column.to_database(value))
-    connection, keyspace = model._resolve()
-    cql = _cql(model, (keyspace, "insert"), lambda: _insert_cql(model, plan))
-    statement = bind(connection.prepare(cql), bound_values, model.__name__)
+            value, bound = column.convert(column.default() if column.default else None)
+            row[name] = value
+            values.append(UNSET_VALUE if bound is None else bound)
+    used: tuple[str, ...] = ()
+    if ttl is not None or timestamp is not None:
+        options = {"TTL": ttl, "TIMESTAMP": timestamp}
+        used = tuple(name for name, option in options.items() if option is not None)
+        values += [options[name] for name in used]
+    info = _info(model, (keyspace, "insert", used), lambda: _insert_cql(model, plan, used))
+    statement = bind(connection.prepare(info.cql), values, model.__name__)
     statement.is_idempotent = True
-    connection.execute(statement, subject=model._subject(keyspace))
+    return statement, info, row
+
+
+def insert(
+    model: type[BoundModel],
+    plan: WritePlan,
+    given: Mapping[str, Any],
+    *,
+    batch: BatchQuery | None = None,
+    ttl: int | None = None,
+) -> BoundModel:
+    """Insert a row and return its instance; with a batch, as soon as that is executed.
+
+    :raises ValidationError: naming the column whose value cannot be stored.
+    """
+    row = _insert(model, plan, given, batch, ttl)
     # The row has the names of attributes already.
     (instance,) = make_instances(model, [row], {}, renamed=True)
     return instance
 
 
+def insert_instance(instance: BoundModel, plan: WritePlan) -> None:
+    """Insert the row of a new instance, in its batch if it has one.
+
+    :raises ValidationError: naming the column whose value cannot be stored.
+    """
+    given = given_values(instance)
+    row = _insert(type(instance), plan, given, instance._batch, instance._ttl)
+    make_light(instance, row)
+
+
+def _insert(
+    model: type[BoundModel],
+    plan: WritePlan,
+    given: Mapping[str, Any],
+    batch: BatchQuery | None,
+    ttl: int | None,
+) -> dict[str, Any]:
+    connection, keyspace = model._resolve()
+    timestamp = None if batch is None else microseconds(batch)
+    statement, info, row = bind_insert(
+        model, plan, given, connection, keyspace, ttl=ttl or None, timestamp=timestamp
+    )
+    if batch is None:
+        connection.execute(statement, subject=info)
+    else:
+        add_to_batch(batch, connection, statement, info)
+    return row
+
+
+# UPDATE
+
+
 def update(instance: BoundModel, plan: WritePlan, given: Mapping[str, Any]) -> bool:
-    """Write columns of a light instance, if a plain UPDATE can.
+    """Write the columns given, and those assigned since a light instance was read, if one plain
+    UPDATE can.
 
     :returns: False if it cannot, and nothing was done.
     :raises ValidationError: naming the column whose value cannot be stored.
     """
-    if not is_light(instance) or not all(
-        name in plan.plain and value is not None for name, value in given.items()
-    ):
+    if not is_light(instance):
         return False
-    model, row = type(instance), instance.__dict__
+    originals = scalar_changes(instance)
+    row = instance.__dict__
+    wanted = {**{name: row[name] for name in originals}, **given} if originals else given
+    plain = plan.plain
+    for name, value in wanted.items():
+        if value is None or name not in plain:
+            return False
     for column in plan.required:
-        if column.name not in given:
+        if column.name not in wanted:
             column.validate(row.get(column.name))
-    changes = {}
-    for name, value in given.items():
-        column = plan.plain[name]
-        validated = column.validate(column.to_python(value))
-        if validated != row.get(name):
-            changes[name] = validated
-    if not changes:
-        return True
-    connection, keyspace = model._resolve()
-    cql = _cql(
-        model,
-        (keyspace, "update", tuple(changes)),
-        lambda: _update_cql(model, plan, changes),
-    )
-    values = [plan.plain[name].to_database(value) for name, value in changes.items()]
-    values += [column.to_database(row.get(column.name)) for column in plan.keys]
-    statement = bind(connection.prepare(cql), values, model.__name__)
-    statement.is_idempotent = True
-    connection.execute(statement, subject=model._subject(keyspace))
-    row.update(changes)
+    changes: dict[str, Any] = {}
+    values: list[Any] = []
+    for name, value in wanted.items():
+        column = plain[name]
+        stored, bound = (value, value) if value.__class__ is column.exact else column.convert(value)
+        if stored != (originals[name] if name in originals else row.get(name)):
+            changes[name] = stored
+            values.append(bound)
+    if changes:
+        model = type(instance)
+        connection, keyspace = model._resolve()
+        statement, info = _bind_update(model, plan, changes, values, row, connection, keyspace)
+        connection.execute(statement, subject=info)
+        row.update(changes)
+    forget_changes(instance)
     return True
 
 
-def _cql(model: type[BoundModel], key: tuple[Any, ...], make: Callable[[], str]) -> str:
-    """Return the text of a write, made once for a model and keyspace."""
-    known = model._plans.get(key)
+def bind_update(
+    model: type[BoundModel],
+    plan: WritePlan,
+    given: Mapping[str, Any],
+    connection: Connection,
+    keyspace: str,
+) -> tuple[BoundStatement, StatementInfo]:
+    """Make the UPDATE of a row that was not read. None removes a value.
+
+    :param given: the whole primary key, and the columns to write.
+    :raises ValidationError: naming the column whose value cannot be stored, or that is missing.
+    """
+    check_key(model, given)
+    changes = {name: value for name, value in given.items() if name in plan.settable}
+    if not changes:
+        raise ValidationError(f"{model.__name__}: only the key is given, and no column to write.")
+    values = [plan.settable[name].convert(value)[1] for name, value in changes.items()]
+    return _bind_update(model, plan, changes, values, given, connection, keyspace)
+
+
+def check_key(model: type[BoundModel], given: Mapping[str, Any]) -> None:
+    """Refuse a row without the whole primary key, or with names that are no columns.
+
+    :raises ValidationError: naming the column.
+    """
+    check_columns(model, given)
+    for name in model._primary_keys:
+        if given.get(name) is None:
+            raise ValidationError(f"{model.__name__}: {name}, of the primary key, is missing.")
+
+
+def _bind_update(
+    model: type[BoundModel],
+    plan: WritePlan,
+    changes: Mapping[str, Any],
+    values: list[Any],
+    row: Mapping[str, Any],
+    connection: Connection,
+    keyspace: str,
+) -> tuple[BoundStatement, StatementInfo]:
+    info = _info(
+        model, (keyspace, "update", tuple(changes)), lambda: _update_cql(model, plan, changes)
+    )
+    for column in plan.keys:
+        value = row.get(column.name)
+        values.append(value if value.__class__ is column.exact else column.convert(value)[1])
+    statement = bind(connection.prepare(info.cql), values, model.__name__)
+    statement.is_idempotent = True
+    return statement, info
+
+
+# DELETE
+
+
+def bind_delete(
+    model: type[BoundModel],
+    plan: WritePlan,
+    key: Mapping[str, Any],
+    connection: Connection,
+    keyspace: str,
+) -> tuple[BoundStatement, StatementInfo]:
+    """Make the DELETE of a row, by its whole primary key.
+
+    :raises ValidationError: naming the column whose value cannot be stored.
+    """
+    info = _info(model, (keyspace, "delete"), lambda: _delete_cql(model, plan))
+    values = [column.convert(key[column.name])[1] for column in plan.keys]
+    statement = bind(connection.prepare(info.cql), values, model.__name__)
+    statement.is_idempotent = True
+    return statement, info
+
+
+# Texts
+
+
+def _info(
+    model: type[BoundModel], key: tuple[Any, ...], make_cql: Callable[[], str]
+) -> StatementInfo:
+    """Return what a write is, its text made once for a model and keyspace."""
+    known: StatementInfo | None = model._plans.get(key)
     if known is None:
-        known = model._plans[key] = make()
-    return str(known)
+        keyspace, kind = key[:2]
+        known = StatementInfo(kind, model._subject(keyspace), make_cql(), model)
+        model._plans[key] = known
+    return known
 
 
-def _insert_cql(model: type[BoundModel], plan: WritePlan) -> str:
-    names = ", ".join(f'"{column.field}"' for column in plan.columns)
+def _insert_cql(model: type[BoundModel], plan: WritePlan, options: Sequence[str]) -> str:
+    names = ", ".join(f'"{column.field}"' for _, _, column in plan.columns)
     markers = ", ".join("?" * len(plan.columns))
-    return f"INSERT INTO {model.column_family_name()} ({names}) VALUES ({markers})"
+    using = " AND ".join(f"{option} ?" for option in options)
+    return (
+        f"INSERT INTO {model.column_family_name()} ({names}) VALUES ({markers})"
+        f"{' USING ' if using else ''}{using}"
+    )
 
 
 def _update_cql(model: type[BoundModel], plan: WritePlan, changes: Mapping[str, Any]) -> str:
-    assignments = ", ".join(f'"{plan.plain[name].field}" = ?' for name in changes)
-    where = " AND ".join(f'"{column.field}" = ?' for column in plan.keys)
-    return f"UPDATE {model.column_family_name()} SET {assignments} WHERE {where}"
+    assignments = ", ".join(f'"{plan.settable[name].field}" = ?' for name in changes)
+    return f"UPDATE {model.column_family_name()} SET {assignments} WHERE {_key_cql(plan)}"
+
+
+def _delete_cql(model: type[BoundModel], plan: WritePlan) -> str:
+    return f"DELETE FROM {model.column_family_name()} WHERE {_key_cql(plan)}"
+
+
+def _key_cql(plan: WritePlan) -> str:
+    return " AND ".join(f'"{column.field}" = ?' for column in plan.keys)

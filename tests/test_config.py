@@ -106,6 +106,44 @@ BAD_VALUES: list[tuple[str, object, str]] = [
         "CASSANDRA_HOSTS has '10.0.0.1:9042', which is neither a host name nor an IP address "
         "(the port goes into CASSANDRA_PORT).",
     ),
+    ("BATCH_SIZE", 0, "CASSANDRA_BATCH_SIZE must be a whole number from 1 to 1,000,000, not 0."),
+    (
+        "GUARDRAILS",
+        "scream",
+        "CASSANDRA_GUARDRAILS must be one of off, warn, raise, not 'scream'.",
+    ),
+    (
+        "GUARDRAILS",
+        3,
+        "CASSANDRA_GUARDRAILS must be one of off, warn, raise, or a mapping of guardrails to "
+        "these, not 3.",
+    ),
+    (
+        "GUARDRAILS",
+        {"filtering": "off"},
+        "CASSANDRA_GUARDRAILS has 'filtering', which is no guardrail; they are allow_filtering, "
+        "unpaged_rows, in_values, batch_partitions, logged_batch_partitions, repeated_statements.",
+    ),
+    (
+        "GUARDRAILS",
+        {"in_values": "shout"},
+        "CASSANDRA_GUARDRAILS in_values must be one of off, warn, raise, not 'shout'.",
+    ),
+    (
+        "GUARDRAILS",
+        {"in_values": ["warn", -1]},
+        "CASSANDRA_GUARDRAILS in_values must be a whole number from 1 to 1,000,000,000, not -1.",
+    ),
+    (
+        "GUARDRAILS",
+        {"in_values": ["warn"]},
+        "CASSANDRA_GUARDRAILS in_values must be an action, or an action and a limit, not ['warn'].",
+    ),
+    (
+        "GUARDRAILS",
+        {"allow_filtering": ["warn", 5]},
+        "CASSANDRA_GUARDRAILS allow_filtering has no limit: give the action alone.",
+    ),
     (
         "HOSTS",
         7,

@@ -132,20 +132,24 @@ def test_a_batch_of_cqlengine_goes_to_the_application(cql: CQLAlchemy) -> None:
     assert {row.id: row.text for row in note.all()} == {1: "changed", 2: "two"}
 
 
-def test_a_batch_holds_one_bind(app: Flask, database: CQLAlchemy) -> None:
+def test_a_batch_is_for_one_cluster(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> None:
     class Archived(database.Model):
         __bind_key__ = "archive"
         id = database.columns.Integer(primary_key=True)
 
+    app = Flask(__name__)
+    app.config.from_mapping(cassandra_config, CASSANDRA_BINDS={"archive": {"REQUEST_TIMEOUT": 9}})
+    database.init_app(app)
     batch = BatchQuery()
     with app.app_context():
+        database.sync_db()
         model(database, "Note").batch(batch).create(id=1)
-        Archived.__keyspace__ = "test_archive"
         with pytest.raises(CQLEngineException) as caught:
             Archived.batch(batch).create(id=1)
+        database.close()
     assert str(caught.value) == (
-        "Archived uses the bind 'archive'; the batch holds statements of another one. Use one "
-        "batch for each bind."
+        f"{app.config['CASSANDRA_KEYSPACE']}.archived is reached by the bind 'archive'; the batch "
+        "holds statements of another cluster. Use one batch for each."
     )
 
 
@@ -213,3 +217,40 @@ def test_a_model_that_is_defined_again_replaces_the_first() -> None:
     exec(definition, namespace)
     exec(definition, namespace)
     assert db.models == (namespace["Again"],)
+
+
+def test_two_user_types_of_one_name_serve_their_keyspaces(
+    database: CQLAlchemy, cassandra_config: dict[str, Any]
+) -> None:
+    class Here(database.UserType):
+        __type_name__ = "place"
+        name = database.columns.Text()
+
+    class There(database.UserType):
+        __type_name__ = "place"
+        number = database.columns.Integer()
+
+    other = f"{cassandra_config['CASSANDRA_KEYSPACE']}_there"
+
+    class AtHere(database.Model):
+        id = database.columns.Integer(primary_key=True)
+        place = database.columns.UserDefinedType(Here)
+
+    class AtThere(database.Model):
+        __keyspace__ = other
+        id = database.columns.Integer(primary_key=True)
+        place = database.columns.UserDefinedType(There)
+
+    app = Flask(__name__)
+    app.config.from_mapping(cassandra_config)
+    database.init_app(app)
+    with app.app_context():
+        for keyspace in (app.config["CASSANDRA_KEYSPACE"], other):
+            database.create_keyspace_simple(keyspace, 1)
+        for model_of in (AtHere, AtThere):
+            database.sync_table(model_of)
+        AtHere.create(id=1, place=Here(name="x"))
+        AtThere.create(id=1, place=There(number=7))
+        assert AtHere.get(id=1).place == Here(name="x")
+        assert AtThere.get(id=1).place == There(number=7)
+        database.close()

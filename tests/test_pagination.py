@@ -26,6 +26,12 @@ from flask_cqlalchemy.pagination.cursors import LONGEST_IN_URL, MOST_EARLIER
 PUBLIC = "This link to a page is no longer valid. Please start from the first page."
 
 
+@pytest.fixture(scope="module")
+def cassandra_config(cassandra_config: dict[str, Any]) -> dict[str, Any]:
+    """The run's settings, without a warning for the pages of a query that filters."""
+    return {**cassandra_config, "CASSANDRA_GUARDRAILS": {"allow_filtering": "off"}}
+
+
 @pytest.fixture
 def database() -> CQLAlchemy:
     db = CQLAlchemy()

@@ -91,7 +91,11 @@ class Pair:
 def cassandra_config(cassandra_config: dict[str, Any]) -> dict[str, Any]:
     """The run's settings with a keyspace of this module's own: others have an ``event`` too."""
     keyspace = f"{cassandra_config['CASSANDRA_KEYSPACE']}_query"
-    return {**cassandra_config, "CASSANDRA_KEYSPACE": keyspace}
+    return {
+        **cassandra_config,
+        "CASSANDRA_KEYSPACE": keyspace,
+        "CASSANDRA_GUARDRAILS": {"allow_filtering": "off"},
+    }
 
 
 @pytest.fixture

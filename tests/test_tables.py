@@ -233,7 +233,9 @@ def test_a_change_that_times_out_is_looked_for(
     database.create_keyspace_simple(keyspace, 1)
     hosts = tuple(cassandra_config["CASSANDRA_HOSTS"])
     settings = Settings(hosts=hosts, schema_timeout=0.004)
-    connection = Connection(settings, lambda: (hosts, cassandra_config["CASSANDRA_PORT"]), list)
+    connection = Connection(
+        settings, lambda: (hosts, cassandra_config["CASSANDRA_PORT"]), lambda _: []
+    )
     patient = database.find_connection()
 
     def is_done() -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 from cassandra import ConsistencyLevel
 
 from ..errors import ConfigError, NoConfig
+from .guardrails import Guardrail, Guardrails, parse_guardrails
 from .parsers import (
     DEFAULT_BIND,
     PREFIX,
@@ -44,6 +45,8 @@ __all__ = [
     "DEFAULT_BIND",
     "KEYS",
     "PREFIX",
+    "Guardrail",
+    "Guardrails",
     "Key",
     "SSLSettings",
     "Settings",
@@ -74,8 +77,10 @@ class Settings:
     connect_timeout: float = 5.0
     request_timeout: float = 10.0
     schema_timeout: float = 60.0
-    fetch_size: int = 1000
+    fetch_size: int = 5000
     skip_metadata: bool = True
+    batch_size: int = 50
+    guardrails: Guardrails = field(default_factory=Guardrails)
     replication: Mapping[str, str] | None = None
     lazy_connect: bool = True
     retry_connect: bool = False
@@ -108,6 +113,8 @@ class Key:
         value = getattr(_DEFAULTS, self.attribute)
         if self.parse in (parse_consistency, parse_serial_consistency):
             return str(ConsistencyLevel.value_to_name[value])
+        if self.parse is parse_guardrails:
+            return "warn"
         return "" if value in (None, "", (), {}) else str(value)
 
 
@@ -151,6 +158,20 @@ KEYS: tuple[Key, ...] = (
         "boolean",
         parse_boolean,
         "Let nodes leave out the description of a prepared statement's columns (protocol v5).",
+    ),
+    Key(
+        "BATCH_SIZE",
+        "integer",
+        parse_integer(1, 1_000_000),
+        "KiB that a batch over several partitions may have: `batch_size_fail_threshold` of "
+        "cassandra.yaml.",
+    ),
+    Key(
+        "GUARDRAILS",
+        "`off`, `warn`, `raise`, or mapping",
+        parse_guardrails,
+        "What to do about risky queries: one action for all, or one for each, such as "
+        "`{'allow_filtering': 'raise', 'in_values': ['warn', 20]}`.",
     ),
     Key(
         "REPLICATION",

@@ -27,17 +27,20 @@ from cassandra.cluster import (
     Session,
     _discard_cluster_shutdown,
 )
-from cassandra.query import PreparedStatement
+from cassandra.query import BoundStatement, PreparedStatement
 
 from ..config import PREFIX, Settings
 from ..errors import CassandraUnavailable, ConfigError
+from ..guardrails import count_repetition
 from ..protocol import install
-from .errors import OUTAGES, RetryPolicy, reasons, translate, translated
+from ..signals import StatementInfo, describe, is_observed, observe
+from .errors import OUTAGES, RetryPolicy, kit_error, reasons, translate, translated
 from .options import KitCluster, check_workers, cluster_options
 from .prepared import CacheMetrics, StatementCache
 
 if TYPE_CHECKING:
     from cassandra.cqlengine.usertype import UserType
+    from flask import Flask
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,7 @@ __all__ = [
     "RetryPolicy",
     "check_workers",
     "cluster_options",
+    "kit_error",
     "translated",
 ]
 
@@ -64,18 +68,46 @@ RequestListener = Callable[[ResponseFuture], None]
 
 
 class _Rows(ResultSet):  # type: ignore[misc]
-    """A ResultSet whose later pages raise the kit's errors too."""
+    """A ResultSet whose later pages raise the kit's errors, and are signalled, too."""
 
-    subject = ""
+    def __init__(
+        self,
+        first: ResultSet,
+        subject: str | StatementInfo,
+        connection: Connection,
+    ) -> None:
+        # The driver has made a ResultSet of this answer; another would only do it again.
+        self.__dict__.update(first.__dict__)
+        self._current_rows: Any = first.current_rows
+        self.subject = subject
+        self.connection = connection
 
     def fetch_next_page(self) -> None:
-        with translated(self.subject, idempotent=True):
-            super().fetch_next_page()
+        if self.has_more_pages:
+            self.response_future.start_fetching_next_page()
+            self.take_next_page()
+        else:
+            self._current_rows = []
 
     def take_next_page(self) -> None:
         """Wait for the page that ``response_future.start_fetching_next_page()`` asked for."""
-        with translated(self.subject, idempotent=True):
+        if is_observed():
+            with observe(self.connection.find_app(), _info(self.subject, None)) as observation:
+                self._take_next_page()
+                observation.note(self.current_rows, self.response_future)
+        else:
+            self._take_next_page()
+
+    def _take_next_page(self) -> None:
+        with translated(str(self.subject), idempotent=True):
             self._current_rows = self.response_future.result().current_rows
+
+
+def _info(subject: str | StatementInfo, query: Any) -> StatementInfo:
+    if isinstance(subject, StatementInfo):
+        return subject
+    text = query if isinstance(query, str) else getattr(query, "query_string", "")
+    return describe(text, subject)
 
 
 @dataclass
@@ -114,16 +146,20 @@ class Connection:
 
     :param settings: how to connect.
     :param find_hosts: gives the contact points and the port; it may start local nodes.
-    :param types: gives the user types that a session must know.
+    :param types: gives the user types that a session must know of a keyspace, and of two of one
+        name that which stands for it last.
+    :param find_app: gives the application, which sends the signals.
     """
 
     def __init__(
         self,
         settings: Settings,
         find_hosts: Callable[[], tuple[Sequence[str], int]],
-        types: Callable[[], Iterable[type[UserType]]],
+        types: Callable[[str], Iterable[type[UserType]]],
+        find_app: Callable[[], Flask | None] = lambda: None,
     ) -> None:
         self.settings = settings
+        self.find_app = find_app
         self._listeners: list[RequestListener] = []
         self._find_hosts = find_hosts
         self._types = types
@@ -160,21 +196,39 @@ class Connection:
         query: Any,
         parameters: Any = None,
         *,
-        subject: str,
+        subject: str | StatementInfo,
         timeout: float | object | None = NOT_SET,
         paging_state: bytes | None = None,
     ) -> ResultSet:
         """Execute a driver statement.
 
         :param query: text or a driver Statement; its ``is_idempotent`` decides about retries.
-        :param subject: what an error names, such as the table.
+        :param subject: what an error names, such as the table; what signals tell of the statement.
         :param timeout: seconds; None waits for ever, and unset is ``CASSANDRA_REQUEST_TIMEOUT``.
         :param paging_state: where the result begins. It must come from Cassandra: a server that is
             sent anything else makes the driver close the connection.
         :raises CassandraUnavailable: if no node answers or too few replicas are alive.
         :raises RequestTimedOut: if there is no answer in time.
         :raises OutcomeUnknown: the same, for a statement that is not idempotent.
+        :raises GuardrailError: if the statement is executed too often in one request.
         """
+        if query.__class__ is BoundStatement and paging_state is None:
+            count_repetition(self.settings.guardrails, query, subject)
+        if not is_observed():
+            return self._execute(query, parameters, subject, timeout, paging_state)
+        with observe(self.find_app(), _info(subject, query)) as observation:
+            rows = self._execute(query, parameters, subject, timeout, paging_state)
+            observation.note(rows.current_rows, rows.response_future)
+            return rows
+
+    def _execute(
+        self,
+        query: Any,
+        parameters: Any,
+        subject: str | StatementInfo,
+        timeout: float | object | None,
+        paging_state: bytes | None,
+    ) -> _Rows:
         try:
             # Outside a `with`: a context manager costs more than all else here.
             future = self._open().session.execute_async(
@@ -183,10 +237,8 @@ class Connection:
             first = future.result()
         except OUTAGES as error:
             idempotent = getattr(query, "is_idempotent", False)
-            raise translate(error, subject, idempotent=idempotent) from error
-        rows = _Rows(future, first.current_rows)
-        rows.subject = subject
-        return rows
+            raise translate(error, str(subject), idempotent=idempotent) from error
+        return _Rows(first, subject, self)
 
     def prepare(self, cql: str, keyspace: str | None = None) -> PreparedStatement:
         """Return the prepared statement of ``cql``, prepared once for the session.
@@ -194,8 +246,10 @@ class Connection:
         :param keyspace: of the names without one (protocol v5).
         :raises CassandraUnavailable: and the others of ``execute``.
         """
-        with translated("a statement", idempotent=True):
+        try:
             return self._open().statements.get(cql, keyspace)
+        except OUTAGES as error:
+            raise translate(error, "a statement", idempotent=True) from error
 
     @property
     def statement_metrics(self) -> CacheMetrics:
@@ -224,7 +278,7 @@ class Connection:
             return
         metadata = live.cluster.metadata.keyspaces.get(keyspace)
         complete = True
-        for user_type in self._types():
+        for user_type in self._types(keyspace):
             if metadata is not None and user_type.type_name() in metadata.user_types:
                 live.cluster.register_user_type(keyspace, user_type.type_name(), user_type)
             else:

@@ -100,14 +100,14 @@ _UNANSWERED = (WriteTimeout, WriteFailure, ReadTimeout, OperationTimedOut, Conne
 OUTAGES = (NoHostAvailable, Unavailable, *_UNANSWERED)
 
 
-def translate(error: Any, subject: str, *, idempotent: bool) -> Exception:
-    """Return the kit's error for one of ``OUTAGES``, logged; the error itself if it is none.
+def kit_error(error: Any, subject: str, *, idempotent: bool) -> Exception:
+    """Return the kit's error for one of ``OUTAGES``; the error itself if it is none.
 
     :param subject: what the error names: a table, or what was done.
     :param idempotent: whether the statement may be applied twice; a timeout of one that may not is
         ``OutcomeUnknown``.
     """
-    if isinstance(error, WriteFailure) and idempotent:
+    if not isinstance(error, OUTAGES) or (isinstance(error, WriteFailure) and idempotent):
         return error  # type: ignore[no-any-return]
     outage: CassandraUnavailable | OutcomeUnknown
     if isinstance(error, NoHostAvailable):
@@ -122,9 +122,16 @@ def translate(error: Any, subject: str, *, idempotent: bool) -> Exception:
         outage = OutcomeUnknown(f"{subject}: the outcome is unknown ({error})")
     else:
         outage = RequestTimedOut(f"{subject}: no answer in time ({error})")
-    log.warning("%s", outage)
     outage.__cause__ = error
     return outage
+
+
+def translate(error: Any, subject: str, *, idempotent: bool) -> Exception:
+    """Return what ``kit_error`` does, logged if it is an outage."""
+    found = kit_error(error, subject, idempotent=idempotent)
+    if found is not error:
+        log.warning("%s", found)
+    return found
 
 
 @contextmanager

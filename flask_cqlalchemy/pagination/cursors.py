@@ -17,7 +17,7 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cassandra.cqlengine.statements import ValueQuoter
@@ -110,6 +110,8 @@ class StateCursor:
 
 Cursor = KeysetCursor | StateCursor
 
+_ONE_BYTE = [bytes([number]) for number in range(0x80)]
+
 #: What follows the version and the digest in a cursor's content; the kinds of ``KeysetCursor`` are
 #: its directions.
 _STATE_KIND = 3
@@ -117,6 +119,8 @@ _STATE_KIND = 3
 
 def _pack_number(number: int) -> bytes:
     """LEB128: seven bits a byte, the lowest first."""
+    if number <= 0x7F:
+        return _ONE_BYTE[number]
     packed = bytearray()
     while number > 0x7F:
         packed.append(number & 0x7F | 0x80)
@@ -137,24 +141,31 @@ def _pack(cursor: Cursor) -> bytes:
     if isinstance(cursor, KeysetCursor):
         head = bytes([cursor.direction]) + _pack_number(cursor.position)
         return head + b"".join(map(_pack_bytes, cursor.edge))
-    starts = (cursor.start, *cursor.earlier)
-    return bytes([_STATE_KIND]) + b"".join(map(_pack_start, starts))
+    packed = bytes([_STATE_KIND]) + _pack_start(cursor.start)
+    # The starts of the furthest pages are left out when they are too many or too long.
+    for start in cursor.earlier[:MOST_EARLIER]:
+        longer = packed + _pack_start(start)
+        if _text_length(len(longer)) > LONGEST_WITH_EARLIER:
+            break
+        packed = longer
+    return packed
 
 
 class _Reader:
     """Takes apart what ``_pack`` made."""
 
     def __init__(self, packed: bytes) -> None:
-        self._rest = packed
+        self._packed = packed
+        self._position = 0
 
     def __bool__(self) -> bool:
-        return bool(self._rest)
+        return self._position < len(self._packed)
 
     def take(self, size: int) -> bytes:
-        if size > len(self._rest):
+        start, self._position = self._position, self._position + size
+        if self._position > len(self._packed):
             raise ValueError("too short")
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return taken
+        return self._packed[start : self._position]
 
     def number(self) -> int:
         number = shift = 0
@@ -196,19 +207,6 @@ def _text_length(content: int) -> int:
     return -(-(content + 1 + DIGEST_SIZE + _FERNET_BYTES) * 4 // 3)
 
 
-def shortened(cursor: Cursor) -> Cursor:
-    """Leave out the starts of the furthest pages that make a cursor too long, or are too many."""
-    if isinstance(cursor, KeysetCursor):
-        return cursor
-    size, kept = 1 + len(_pack_start(cursor.start)), 0
-    for start in cursor.earlier[:MOST_EARLIER]:
-        size += len(_pack_start(start))
-        if _text_length(size) > LONGEST_WITH_EARLIER:
-            break
-        kept += 1
-    return replace(cursor, earlier=cursor.earlier[:kept])
-
-
 class Sealer:
     """Seals and opens the cursors of one application.
 
@@ -228,7 +226,7 @@ class Sealer:
         :param now: seconds since 1970, in place of the clock's.
         :raises CQLAlchemyError: if the row's keys are too long even for a POST.
         """
-        content = bytes([VERSION]) + digest + _pack(shortened(cursor))
+        content = bytes([VERSION]) + digest + _pack(cursor)
         sealed_at = int(time.time() if now is None else now)
         text = self._fernet.encrypt_at_time(content, sealed_at).rstrip(b"=").decode("ascii")
         if len(text) > LONGEST:

@@ -10,7 +10,7 @@ by cell. ``install`` puts all of it into a session; executing statements is left
 from __future__ import annotations
 
 from .decoding import decode_value
-from .handler import install
+from .handler import install, mark_for_instances
 from .values import OutOfRangeTimestamp, UndecodableResponse, UndecodableValue
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "UndecodableValue",
     "decode_value",
     "install",
+    "mark_for_instances",
 ]

@@ -16,7 +16,7 @@ from cassandra.protocol import (
     ResultMessage,
 )
 
-from .types import INT32, OWN_TYPES, UINT16, Timestamp, Types, UserTypeMap, user_types_in
+from .types import INT32, OWN_TYPES, UINT16, Timestamp, Types, UserTypeMap, plain, user_types_in
 from .values import OutOfRangeTimestamp, UndecodableValue
 
 log = logging.getLogger("flask_cqlalchemy.protocol")
@@ -162,7 +162,14 @@ def _are_exact(timestamps: Iterable[datetime | None]) -> bool:
 class Plan:
     """How to decode the rows of one list of columns: made once, used for every answer."""
 
-    def __init__(self, columns: list[Column], policy: Any, protocol_version: int) -> None:
+    def __init__(
+        self,
+        columns: list[Column],
+        policy: Any,
+        protocol_version: int,
+        *,
+        for_instances: bool = False,
+    ) -> None:
         self.columns = columns
         self.names = [name for _, _, name, _ in columns]
         self.types = [cqltype for *_, cqltype in columns]
@@ -175,12 +182,11 @@ class Plan:
             for index, cqltype in enumerate(self.types)
             if self._in_c and cqltype is Timestamp
         ]
+        parsed = [*map(plain, self.types)] if for_instances else self.types
         if self._in_c:
-            self._parse = _make_parser(self.names, self.types, protocol_version)
+            self._parse = _make_parser(self.names, parsed, protocol_version)
         if self._timestamps:
-            doubles = [
-                cqltypes.DateType if cqltype is Timestamp else cqltype for cqltype in self.types
-            ]
+            doubles = [cqltypes.DateType if cqltype is Timestamp else cqltype for cqltype in parsed]
             self._parse_with_doubles = _make_parser(self.names, doubles, protocol_version)
 
     def is_current(self, registered: UserTypeMap) -> bool:

@@ -26,7 +26,7 @@ from cassandra.protocol import (
     read_bytesmap,
     read_stringlist,
 )
-from cassandra.query import PreparedStatement
+from cassandra.query import BoundStatement, PreparedStatement
 
 from .decoding import Column, ColumnReader, Plan, read_bytes, reason
 from .types import INT32, TWO_INT32, Types, UserTypeMap
@@ -46,6 +46,9 @@ _SKIP_METADATA = 0x02
 #: a consistency level of two bytes, then flags of four.
 _HEADER_SIZE = 9
 _TO_FLAGS = 2 + 3
+
+#: An attribute of a bound statement: whether only instances see its rows.
+_PLAIN = "_flask_cqlalchemy_plain"
 
 #: Plans kept for statements that are not prepared; beyond it all are forgotten.
 _MOST_PLANS = 256
@@ -87,7 +90,7 @@ class Handler:
     def __init__(self, policy: Any = None) -> None:
         self._policy = policy
         self._types = Types()
-        self._plans: dict[tuple[Column, ...], Plan] = {}
+        self._plans: dict[tuple[Any, ...], Plan] = {}
         self._lock = threading.Lock()
 
     def decode_message(
@@ -102,6 +105,7 @@ class Handler:
         result_metadata: Any,
         *,
         prepared: _PreparedHandler | None = None,
+        plain: bool = False,
     ) -> Any:
         """Return the driver's message for a frame, or an ``UndecodableResponse``.
 
@@ -118,6 +122,7 @@ class Handler:
                 decompressor,
                 result_metadata,
                 prepared,
+                plain,
             )
         except Exception as error:
             if prepared is not None:
@@ -140,6 +145,7 @@ class Handler:
         decompressor: Callable[[bytes], bytes] | None,
         result_metadata: Any,
         prepared: _PreparedHandler | None,
+        plain: bool,
     ) -> Any:
         if (
             flags & COMPRESSED_FLAG
@@ -159,7 +165,7 @@ class Handler:
                 payload = read_bytesmap(stream)
             body = stream.read()
         if opcode == ResultMessage.opcode and INT32.unpack_from(body)[0] == RESULT_KIND_ROWS:
-            message = self._decode_rows(body, protocol_version, registered, prepared)
+            message = self._decode_rows(body, protocol_version, registered, prepared, plain)
         else:
             message_class = ProtocolHandler.message_types_by_opcode[opcode]
             message = message_class.recv_body(
@@ -182,6 +188,7 @@ class Handler:
         protocol_version: int,
         registered: UserTypeMap,
         prepared: _PreparedHandler | None,
+        plain: bool,
     ) -> _Rows:
         message = _Rows(RESULT_KIND_ROWS)
         flags, count = TWO_INT32.unpack_from(body, 4)
@@ -189,7 +196,7 @@ class Handler:
         if flags & _MORE_PAGES:
             message.paging_state, position = read_bytes(body, position)
         if flags & _NO_METADATA:
-            plan = prepared.find_plan(registered, protocol_version) if prepared else None
+            plan = prepared.find_plan(registered, protocol_version, plain) if prepared else None
             if plan is None or len(plan.names) != count:
                 raise IndexError
         else:
@@ -197,7 +204,7 @@ class Handler:
             new_id = reader.read_short_bytes() if flags & _METADATA_CHANGED else None
             columns = reader.read_columns(count, one_table=bool(flags & _GLOBAL_TABLE))
             position = reader.position
-            plan = self.find_plan(columns, protocol_version)
+            plan = self.find_plan(columns, protocol_version, plain)
             message.column_metadata = columns
             if new_id is not None and prepared is not None:
                 prepared.remember(columns, new_id)
@@ -206,18 +213,24 @@ class Handler:
         message.parsed_rows = plan.decode_rows(body[position:], protocol_version)
         return message
 
-    def find_plan(self, columns: list[Column], protocol_version: int) -> Plan:
+    def find_plan(self, columns: list[Column], protocol_version: int, plain: bool = False) -> Plan:
         """Return the plan for columns of our types."""
-        key = tuple(columns)
+        key = (plain, *columns)
         plan = self._plans.get(key)
         if plan is None:
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
-            plan = self._plans[key] = Plan(columns, self._policy, protocol_version)
+            plan = self._plans[key] = Plan(
+                columns, self._policy, protocol_version, for_instances=plain
+            )
         return plan
 
     def make_plan(
-        self, columns: list[Column], registered: UserTypeMap, protocol_version: int
+        self,
+        columns: list[Column],
+        registered: UserTypeMap,
+        protocol_version: int,
+        plain: bool,
     ) -> Plan:
         """Return the plan for columns of the driver's types."""
         return self.find_plan(
@@ -226,6 +239,7 @@ class Handler:
                 for keyspace, table, name, cqltype in columns
             ],
             protocol_version,
+            plain,
         )
 
     def prepare_request(self, request: ResponseFuture) -> None:
@@ -244,7 +258,9 @@ class Handler:
                 return
             columns = self._adopt(statement)
         request.message.result_metadata_id = columns.handler.metadata_id
-        request._protocol_handler = columns.handler
+        handler = columns.handler
+        is_plain = getattr(request.query, _PLAIN, False)
+        request._protocol_handler = handler.plain if is_plain else handler
 
     def _adopt(self, statement: PreparedStatement) -> _ResultColumns:
         # The statement has not been executed yet, so nothing else changes its columns and their id.
@@ -285,8 +301,9 @@ class _PreparedHandler:
         self.columns.handler = self
         #: Cleared when an answer does not fit the columns: then Cassandra sends them again.
         self.skips_metadata = True
+        self.plain = _PlainHandler(self)
         self._statement = weakref.ref(statement)
-        self._plan: Plan | None = None
+        self._plans: dict[bool, Plan] = {}
 
     def encode_message(
         self,
@@ -318,12 +335,12 @@ class _PreparedHandler:
         """
         return self.session_handler.decode_message(*arguments, prepared=self)
 
-    def find_plan(self, registered: UserTypeMap, protocol_version: int) -> Plan:
+    def find_plan(self, registered: UserTypeMap, protocol_version: int, plain: bool) -> Plan:
         """Return how to decode an answer that came without columns."""
-        plan = self._plan
+        plan = self._plans.get(plain)
         if plan is None or not plan.is_current(registered):
-            plan = self._plan = self.session_handler.make_plan(
-                self.columns, registered, protocol_version
+            plan = self._plans[plain] = self.session_handler.make_plan(
+                self.columns, registered, protocol_version, plain
             )
         return plan
 
@@ -338,6 +355,19 @@ class _PreparedHandler:
         if statement is not None:
             statement.result_metadata = self.make_columns(columns, metadata_id)
             statement.result_metadata_id = metadata_id
+
+
+class _PlainHandler:
+    """The same for a request whose rows only instances see, which make their own collections."""
+
+    def __init__(self, handler: _PreparedHandler) -> None:
+        self._handler = handler
+        self.encode_message = handler.encode_message
+
+    def decode_message(self, *arguments: Any) -> Any:
+        """Decode, with lists in the place of sets and dictionaries in that of the driver's maps."""
+        handler = self._handler
+        return handler.session_handler.decode_message(*arguments, prepared=handler, plain=True)
 
 
 class _Redaction(logging.Filter):
@@ -363,6 +393,14 @@ class _Redaction(logging.Filter):
 
 
 _redaction = _Redaction()
+
+
+def mark_for_instances(statement: BoundStatement) -> None:
+    """Say that only instances will see the rows of a statement.
+
+    They make collections of their own, so that a set may come as a list and a map as a dictionary.
+    """
+    setattr(statement, _PLAIN, True)
 
 
 def install(session: Session, *, skip_metadata: bool = True) -> None:

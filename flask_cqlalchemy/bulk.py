@@ -1,0 +1,456 @@
+"""Many rows, one statement each, a number of them under way at a time.
+
+One loop serves every bulk operation: the calling thread takes an item, makes its statement, sends
+it, and waits only while ``concurrency`` statements are under way. So an iterable of any length is
+read no faster than Cassandra takes it, in constant memory, and in the context of whoever calls.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cassandra.cqlengine import CQLEngineException, ValidationError
+from cassandra.query import Statement
+
+from .batch import Batch
+from .connection import kit_error
+from .errors import BulkError, CQLAlchemyError
+from .instances import given_values, make_light
+from .protocol import mark_for_instances
+from .signals import Observation, StatementInfo, is_observed
+from .writes import (
+    WritePlan,
+    bind_delete,
+    bind_insert,
+    bind_update,
+    check_columns,
+    check_key,
+)
+
+if TYPE_CHECKING:
+    from cassandra.cluster import ResponseFuture
+
+    from .connection import Connection
+    from .models import BoundModel
+
+log = logging.getLogger(__name__)
+
+#: Statements under way at a time: enough to keep a node busy, and not so many that they queue in it
+#: until they time out (its ``native_transport_max_threads`` is 128).
+CONCURRENCY = 100
+
+#: Failures after which a bulk write takes no more rows: the reason is not in the rows.
+MAX_FAILURES = 1000
+
+#: Seconds between two calls of ``on_progress``.
+PROGRESS_INTERVAL = 0.1
+
+#: Called with the rows written and the rows failed so far.
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True)
+class BulkFailure:
+    """A row that Cassandra has not acknowledged.
+
+    :ivar index: of the row in the iterable, from 0.
+    :ivar row: as it was given.
+    :ivar error: a ``ValidationError`` if nothing was sent. After a ``RequestTimedOut`` the row may
+        have been written, and writing it again does no harm; after an ``OutcomeUnknown`` it would.
+    """
+
+    index: int
+    row: Any
+    error: Exception
+
+
+@dataclass(frozen=True)
+class BulkResult:
+    """What a bulk write did.
+
+    :ivar written: rows that Cassandra has acknowledged.
+    :ivar failures: the other rows that were taken, in their order.
+    """
+
+    written: int
+    failures: tuple[BulkFailure, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A statement to send, and what for."""
+
+    item: Any
+    statement: Statement
+    info: StatementInfo
+
+
+class _Pipeline:
+    """Sends requests, and yields their answers in the order in which they come."""
+
+    def __init__(self, connection: Connection, concurrency: int) -> None:
+        if concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, not {concurrency!r}")
+        self._connection = connection
+        self._concurrency = concurrency
+        self._answers: deque[tuple[_Request, Any, ResponseFuture, Exception | None]] = deque()
+        #: Answers for which the sender waits. It sleeps until half of those under way are there:
+        #: to be woken for each would cost more than the requests.
+        self._awaited = 0
+        self._enough = threading.Event()
+
+    def run(self, requests: Iterable[_Request]) -> Iterator[tuple[_Request, Any, Exception | None]]:
+        """Yield each request with its rows, or with the kit's error for what went wrong."""
+        under_way = 0
+        half = (self._concurrency + 1) // 2
+        for request in requests:
+            self._send(request)
+            under_way += 1
+            if under_way >= self._concurrency:
+                self._wait_for(half)
+            while self._answers:
+                under_way -= 1
+                yield self._take()
+        while under_way:
+            self._wait_for(min(half, under_way))
+            while self._answers:
+                under_way -= 1
+                yield self._take()
+
+    def _send(self, request: _Request) -> None:
+        if is_observed():
+            request = _observed(request, self._connection)
+        future = self._connection.session.execute_async(request.statement)
+        future.add_callbacks(
+            self._succeed,
+            self._fail,
+            callback_args=(request, future),
+            errback_args=(request, future),
+        )
+
+    # In the driver's thread
+
+    def _succeed(self, rows: Any, request: _Request, future: ResponseFuture) -> None:
+        self._answers.append((request, rows, future, None))
+        if 0 < self._awaited <= len(self._answers):
+            self._enough.set()
+
+    def _fail(self, error: Exception, request: _Request, future: ResponseFuture) -> None:
+        self._answers.append((request, None, future, error))
+        if 0 < self._awaited <= len(self._answers):
+            self._enough.set()
+
+    # In the caller's
+
+    def _wait_for(self, count: int) -> None:
+        # Every request is answered or times out in the client, so this ends.
+        self._enough.clear()
+        self._awaited = count
+        if len(self._answers) < count:
+            self._enough.wait()
+        self._awaited = 0
+
+    def _take(self) -> tuple[_Request, Any, Exception | None]:
+        request, rows, future, raised = self._answers.popleft()
+        error = raised
+        if raised is not None:
+            idempotent = bool(request.statement.is_idempotent)
+            error = kit_error(raised, request.info.subject, idempotent=idempotent)
+        if isinstance(request, _ObservedRequest):
+            request.observation.note(rows, future)
+            request.observation.end(error)
+        return request, rows, error
+
+
+@dataclass(frozen=True)
+class _ObservedRequest(_Request):
+    observation: Observation
+
+
+def _observed(request: _Request, connection: Connection) -> _ObservedRequest:
+    observation = Observation(connection.find_app(), request.info)
+    return _ObservedRequest(request.item, request.statement, request.info, observation)
+
+
+# Writing
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of a bulk write.
+
+    :ivar stored: its columns as they are written, for an instance to keep.
+    """
+
+    index: int
+    given: Any
+    stored: dict[str, Any] | None = None
+
+
+#: Makes the statement of a row.
+_Maker = Callable[[int, Any], _Request]
+
+
+def _write(
+    model: type[BoundModel],
+    rows: Iterable[Any],
+    make: _Maker,
+    *,
+    concurrency: int,
+    on_progress: Progress | None,
+    max_failures: int,
+) -> BulkResult:
+    """Write all rows.
+
+    :raises BulkError: with the result, if a row was not written; its cause is what the iterable
+        raised, if it did.
+    """
+    connection, _ = model._resolve()
+    written = 0
+    failures: list[BulkFailure] = []
+    broken: Exception | None = None
+
+    def requests() -> Iterator[_Request]:
+        nonlocal broken
+        iterator = enumerate(rows)
+        while len(failures) < max_failures:
+            try:
+                index, row = next(iterator)
+            except StopIteration:
+                return
+            except Exception as error:
+                broken = error
+                return
+            try:
+                request = make(index, row)
+            except (CQLEngineException, ValueError, TypeError) as error:
+                failures.append(BulkFailure(index, row, error))
+            else:
+                yield request
+
+    last = time.monotonic()
+    for request, _, error in _Pipeline(connection, concurrency).run(requests()):
+        row: _Row = request.item
+        if error is not None:
+            failures.append(BulkFailure(row.index, row.given, error))
+        else:
+            written += 1
+            if row.stored is not None:
+                make_light(row.given, row.stored)
+        if on_progress is not None and time.monotonic() - last >= PROGRESS_INTERVAL:
+            last = time.monotonic()
+            on_progress(written, len(failures))
+    if on_progress is not None:
+        on_progress(written, len(failures))
+    failures.sort(key=lambda failure: failure.index)
+    result = BulkResult(written, tuple(failures))
+    if failures or broken:
+        raise BulkError(_message(model, result, broken, max_failures), result) from broken
+    return result
+
+
+def _message(
+    model: type[BoundModel], result: BulkResult, broken: Exception | None, most: int
+) -> str:
+    parts = [f"{model.__name__}: {result.written} rows were written"]
+    if result.failures:
+        first = result.failures[0]
+        parts.append(
+            f"{len(result.failures)} were not; the first is row {first.index}: {first.error}"
+        )
+    if len(result.failures) >= most:
+        parts.append(f"after {most} failures no more rows were taken")
+    if broken is not None:
+        parts.append(f"the iterable raised {type(broken).__name__}: {broken}")
+    text = "; ".join(parts)
+    if any(isinstance(failure.error, CQLAlchemyError) for failure in result.failures):
+        log.warning("%s", text)
+    return text
+
+
+def _given(model: type[BoundModel], row: Any) -> Mapping[str, Any]:
+    if isinstance(row, model):
+        if "_values" in row.__dict__:
+            return given_values(row)
+        return {name: getattr(row, name) for name in model._columns}
+    if not isinstance(row, Mapping):
+        raise ValidationError(
+            f"{model.__name__}: a row is a mapping of columns to values, or an instance; not "
+            f"{type(row).__name__}."
+        )
+    check_columns(model, row)
+    return row
+
+
+def _collect(act: Callable[[Batch], object], model: type[BoundModel]) -> tuple[Any, StatementInfo]:
+    """Return the statement that cqlengine's own code makes, for what the kit has no plan for."""
+    batch = Batch("counter" if model._has_counter else "unlogged")
+    act(batch)
+    return batch.to_statement()
+
+
+def bulk_create(
+    model: type[BoundModel],
+    rows: Iterable[Mapping[str, Any] | BoundModel],
+    *,
+    concurrency: int = CONCURRENCY,
+    ttl: int | None = None,
+    on_progress: Progress | None = None,
+    max_failures: int = MAX_FAILURES,
+) -> BulkResult:
+    """Insert rows; see ``CQLAlchemy.bulk_create``."""
+    connection, keyspace = model._resolve()
+    plan = _plan(model)
+
+    def make(index: int, row: Any) -> _Request:
+        given = _given(model, row)
+        if plan is None:
+            instance = row if isinstance(row, model) else model(**given)
+            statement, info = _collect(lambda batch: instance.batch(batch).ttl(ttl).save(), model)
+            return _Request(_Row(index, row), statement, info)
+        statement, info, stored = bind_insert(model, plan, given, connection, keyspace, ttl=ttl)
+        keep = stored if isinstance(row, model) else None
+        return _Request(_Row(index, row, keep), statement, info)
+
+    return _write(
+        model,
+        rows,
+        make,
+        concurrency=concurrency,
+        on_progress=on_progress,
+        max_failures=max_failures,
+    )
+
+
+def bulk_update(
+    model: type[BoundModel],
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    concurrency: int = CONCURRENCY,
+    on_progress: Progress | None = None,
+    max_failures: int = MAX_FAILURES,
+) -> BulkResult:
+    """Update rows; see ``CQLAlchemy.bulk_update``."""
+    connection, keyspace = model._resolve()
+    plan = _plan(model)
+
+    def make(index: int, row: Any) -> _Request:
+        given = _given(model, row)
+        if plan is not None:
+            statement, info = bind_update(model, plan, given, connection, keyspace)
+        else:
+            key = {name: value for name, value in given.items() if name in model._primary_keys}
+            changes = {name: value for name, value in given.items() if name not in key}
+            statement, info = _collect(
+                lambda batch: model.objects(**key).batch(batch).update(**changes), model
+            )
+        return _Request(_Row(index, row), statement, info)
+
+    return _write(
+        model,
+        rows,
+        make,
+        concurrency=concurrency,
+        on_progress=on_progress,
+        max_failures=max_failures,
+    )
+
+
+def bulk_delete(
+    model: type[BoundModel],
+    keys: Iterable[Any],
+    *,
+    concurrency: int = CONCURRENCY,
+    on_progress: Progress | None = None,
+    max_failures: int = MAX_FAILURES,
+) -> BulkResult:
+    """Delete rows; see ``CQLAlchemy.bulk_delete``."""
+    connection, keyspace = model._resolve()
+    plan = _plan(model)
+
+    def make(index: int, given: Any) -> _Request:
+        key = _key_of(model, given)
+        if plan is not None:
+            statement, info = bind_delete(model, plan, key, connection, keyspace)
+        else:
+            statement, info = _collect(
+                lambda batch: model.objects(**key).batch(batch).delete(), model
+            )
+        return _Request(_Row(index, given), statement, info)
+
+    return _write(
+        model,
+        keys,
+        make,
+        concurrency=concurrency,
+        on_progress=on_progress,
+        max_failures=max_failures,
+    )
+
+
+def _plan(model: type[BoundModel]) -> WritePlan | None:
+    """Return the plan of a model, unless it validates its instances itself."""
+    from .models import BoundModel
+
+    return model._write_plan if model.validate is BoundModel.validate else None
+
+
+# Reading
+
+
+def get_many(
+    model: type[BoundModel], keys: Iterable[Any], *, concurrency: int = CONCURRENCY
+) -> list[Any]:
+    """Read rows by their keys; see ``CQLAlchemy.get_many``."""
+    connection, _ = model._resolve()
+    found: list[Any] = []
+
+    def requests() -> Iterator[_Request]:
+        for index, given in enumerate(keys):
+            query = model.objects.filter(**_key_of(model, given))
+            _, statement, info = query._bind_select(0)
+            mark_for_instances(statement)
+            found.append(None)
+            yield _Request(index, statement, info)
+
+    everything = model.objects
+    for request, rows, error in _Pipeline(connection, concurrency).run(requests()):
+        if error is not None:
+            raise error
+        if rows:
+            (found[request.item],) = everything._construct_page(rows)
+    return found
+
+
+def _key_of(model: type[BoundModel], given: Any) -> Mapping[str, Any]:
+    """Return a whole primary key: from a mapping, an instance, a tuple in the key's order, or the
+    value of the only column.
+
+    :raises ValidationError: naming the column that is missing, or that is none of the key.
+    """
+    names = tuple(model._primary_keys)
+    if isinstance(given, model):
+        return {name: getattr(given, name) for name in names}
+    if not isinstance(given, Mapping):
+        values: Sequence[Any] = given if isinstance(given, tuple) else (given,)
+        if len(values) != len(names):
+            raise ValidationError(
+                f"{model.__name__}: the primary key has {len(names)} columns, "
+                f"{', '.join(names)}; the key given has {len(values)}."
+            )
+        given = dict(zip(names, values, strict=True))
+    key: Mapping[str, Any] = given
+    check_key(model, key)
+    others = key.keys() - set(names)
+    if others:
+        raise ValidationError(
+            f"{model.__name__}.{min(others)} is not in the primary key, which is "
+            f"{', '.join(names)}."
+        )
+    return key

@@ -1,0 +1,145 @@
+"""What a column does with a value on its way to Cassandra and back, and when that is nothing.
+
+cqlengine validates and copies each value several times. A value of exactly the Python type that a
+column gives back (``int`` for Integer, a set of ``str`` for Set(Text)) passes all of it unchanged;
+these are recognised here, and go to the driver as they are. Any other value takes cqlengine's way,
+with its coercions and its errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from cassandra import util
+from cassandra.cqlengine import ValidationError, columns
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - cqlengine's timestamps are naive, in UTC
+_AWARE_EPOCH = _EPOCH.replace(tzinfo=timezone.utc)
+_MILLISECOND = timedelta(milliseconds=1)
+
+#: The type whose values cqlengine's own columns neither change nor refuse; what is out of range is
+#: refused when it is bound.
+_EXACT_TYPES: dict[type[columns.Column], type] = {
+    columns.Text: str,
+    columns.Integer: int,
+    columns.TinyInt: int,
+    columns.SmallInt: int,
+    columns.BigInt: int,
+    columns.VarInt: int,
+    columns.Boolean: bool,
+    columns.Float: float,
+    columns.Double: float,
+    columns.Decimal: Decimal,
+    columns.UUID: UUID,
+    columns.TimeUUID: UUID,
+}
+
+
+#: How the driver's rows, and a program's values, hold sets and maps.
+_DRIVER_SETS = (set, util.SortedSet)
+_DRIVER_MAPS = (dict, util.OrderedMapSerializedKey)
+
+
+def exact_type(column: columns.Column) -> type | None:
+    """Return the type whose values a scalar column takes and gives as they are; None for others."""
+    if isinstance(column, columns.Text) and (
+        column.min_length is not None or column.max_length is not None
+    ):
+        return None
+    return _EXACT_TYPES.get(type(column))
+
+
+@dataclass(frozen=True)
+class Container:
+    """How to copy a collection all of whose elements are of the exact types.
+
+    :ivar kind: ``set``, ``list`` or ``dict``.
+    :ivar element: the exact type of the elements, of a map's keys.
+    :ivar value: the exact type of a map's values; None for other collections.
+    """
+
+    kind: type[Any]
+    element: type
+    value: type | None
+
+    def holds(self, value: Any) -> bool:
+        """Say whether cqlengine would leave ``value`` as it is."""
+        if value.__class__ is not self.kind:
+            return False
+        if not value:
+            return True
+        if self.value is not None and {*map(type, value.values())} != {self.value}:
+            return False
+        return {*map(type, value)} == {self.element}
+
+    def copy(self, value: Any) -> Any:
+        """Return what the driver gave, or a program, as a collection of Python's own."""
+        if self.value is None:
+            return self.kind(value)
+        # The driver's map would serialise each key to find its value.
+        return dict(value.items() if value.__class__ is dict else value._items)
+
+
+def container(column: columns.Column) -> Container | None:
+    """Return how to copy the collections of a column; None where cqlengine has to do it."""
+    if type(column) is columns.Map:
+        key, value = exact_type(column.key_col), exact_type(column.value_col)
+        return Container(dict, key, value) if key and value else None
+    kind = {columns.Set: set, columns.List: list}.get(type(column))
+    element = exact_type(column.value_col) if kind else None
+    return Container(kind, element, None) if kind and element else None
+
+
+def make_reader(column: columns.Column) -> Callable[[Any], Any]:
+    """Return a function from what the driver gives for a collection or user type to what a program
+    sees: an absent collection is an empty one.
+    """
+    known = container(column)
+    if known is None:
+        optional = not isinstance(column, columns.BaseContainerColumn)
+        return lambda value: None if value is None and optional else column.to_python(value)
+    kind, copy = known.kind, known.copy
+    # Instances get lists for sets, and dictionaries for maps; rows may have the driver's own.
+    quick, others = (dict, _DRIVER_MAPS) if kind is dict else (list, _DRIVER_SETS)
+
+    def read(value: Any) -> Any:
+        if value.__class__ is quick:
+            return kind(value)
+        if value is None:
+            return kind()
+        return copy(value) if isinstance(value, others) else column.to_python(value)
+
+    return read
+
+
+def to_milliseconds(column: columns.DateTime, value: Any) -> int | None:
+    """Do what ``DateTime.to_database`` does, exactly.
+
+    cqlengine multiplies seconds by 1000 in doubles, and stores six in a thousand timestamps as the
+    millisecond before.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        if not isinstance(value, date):
+            raise ValidationError(f"{column.column_name} '{value}' is not a datetime object")
+        value = datetime(value.year, value.month, value.day)  # noqa: DTZ001
+    milliseconds: int = (
+        value - (_AWARE_EPOCH if value.utcoffset() is not None else _EPOCH)
+    ) // _MILLISECOND
+    return milliseconds
+
+
+def make_exact(column: columns.Column) -> None:
+    """Have a column, and those inside it, convert timestamps without loss."""
+    if isinstance(column, columns.DateTime):
+        if type(column).to_database is columns.DateTime.to_database:
+            column.to_database = lambda value: to_milliseconds(column, value)
+    elif not isinstance(column, columns.UserDefinedType):
+        for inner in column.sub_types:
+            make_exact(inner)

@@ -1,0 +1,137 @@
+"""Signals (blinker) before and after each statement, for logs, metrics and traces.
+
+.. code-block:: python
+
+    @after_statement.connect_via(app)
+    def log(app, statement, outcome):
+        app.logger.info("%s %.1f ms", statement.cql, outcome.seconds * 1000)
+
+Both are sent by the application, in the thread that made the query, once for each request to
+Cassandra: a read of three pages is three. As long as nobody listens, nothing is built or measured.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from blinker import Namespace
+
+if TYPE_CHECKING:
+    from .models import BoundModel
+
+__all__ = ["Outcome", "StatementInfo", "after_statement", "before_statement"]
+
+_signals = Namespace()
+
+#: Sent before a statement, with ``statement: StatementInfo``. What a receiver raises stops it.
+before_statement = _signals.signal("cqlalchemy-before-statement")
+
+#: Sent after a statement, whether it succeeded or not, with ``statement: StatementInfo`` and
+#: ``outcome: Outcome``.
+after_statement = _signals.signal("cqlalchemy-after-statement")
+
+
+@dataclass(frozen=True)
+class StatementInfo:
+    """What a statement is.
+
+    :ivar kind: ``select``, ``insert``, ``update``, ``delete``, ``batch``, ``schema`` or ``other``.
+    :ivar subject: the table with its keyspace, or what is known in its place.
+    :ivar cql: the text, with markers where the values are; of a batch, one statement per line.
+    :ivar model: None for plain CQL, and for a batch over several models.
+    """
+
+    kind: str
+    subject: str
+    cql: str
+    model: type[BoundModel] | None = None
+
+    def __str__(self) -> str:
+        return self.subject
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a statement.
+
+    :ivar seconds: from sending it to its answer, decoded.
+    :ivar rows: of the answer; of one page, if there are several. None for an answer without rows.
+    :ivar coordinator: address and port of the node that answered; None if none did.
+    :ivar error: what the query raises; None for success.
+    """
+
+    seconds: float
+    rows: int | None
+    coordinator: str | None
+    error: Exception | None = None
+
+
+_KINDS = {
+    **{kind.upper(): kind for kind in ("select", "insert", "update", "delete")},
+    "BEGIN": "batch",
+    **dict.fromkeys(("CREATE", "ALTER", "DROP", "TRUNCATE"), "schema"),
+}
+
+#: Blanks and comments before the first word (CQL has three sorts of comments).
+_FIRST_WORD = re.compile(r"(?:\s|(?:--|//)[^\n]*(?:\n|$)|/\*.*?\*/)*(\w*)", re.DOTALL)
+
+
+def first_word(cql: str) -> str:
+    """Return the keyword that a statement begins with, in capitals; "" if there is none."""
+    found = _FIRST_WORD.match(cql)
+    return found[1].upper() if found else ""
+
+
+def describe(cql: str, subject: str) -> StatementInfo:
+    """Return what can be said of a statement that no model made."""
+    return StatementInfo(_KINDS.get(first_word(cql), "other"), subject, cql)
+
+
+def is_observed() -> bool:
+    """Say whether anybody listens."""
+    return bool(before_statement.receivers or after_statement.receivers)
+
+
+class Observation:
+    """A statement under way, the first signal about which is sent by making this."""
+
+    def __init__(self, sender: Any, statement: StatementInfo) -> None:
+        self._sender, self._statement = sender, statement
+        self._rows: int | None = None
+        self._coordinator: str | None = None
+        before_statement.send(sender, statement=statement)
+        self._start = time.perf_counter()
+
+    def note(self, rows: Any, future: Any) -> None:
+        """Take what there is to know from the driver's answer.
+
+        :param future: its ResponseFuture.
+        """
+        if rows is not None and future._col_names is not None:
+            self._rows = len(rows)
+        host = future.coordinator_host
+        self._coordinator = str(host.endpoint) if host is not None else None
+
+    def end(self, error: Exception | None) -> None:
+        """Send the second signal."""
+        seconds = time.perf_counter() - self._start
+        outcome = Outcome(seconds, self._rows, self._coordinator, error)
+        after_statement.send(self._sender, statement=self._statement, outcome=outcome)
+
+
+@contextmanager
+def observe(sender: Any, statement: StatementInfo) -> Iterator[Observation]:
+    """Send the signals around a block that executes ``statement``."""
+    observation, error = Observation(sender, statement), None
+    try:
+        yield observation
+    except Exception as raised:
+        error = raised
+        raise
+    finally:
+        observation.end(error)
