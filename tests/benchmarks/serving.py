@@ -1,0 +1,84 @@
+"""A view that reads one row, under gunicorn with one worker: ``gunicorn_app`` asked by ``load``.
+
+The node, the worker and the load share the machine's cores. So beside the requests per second
+there is the CPU of the worker for each request, which is steadier.
+"""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from pathlib import Path
+
+import psutil
+
+from tests.integration.processes import Program, program
+
+from .children import run_module
+from .results import Aim, Benchmark, Row, Setting, make_row
+from .rounds import Sample, Samples, turn
+
+#: Requests that wait at once; more than the worker's threads, so that it is never idle.
+_CLIENTS = 4
+
+_KINDS = {
+    "sync": ["--worker-class", "sync"],
+    "gthread": ["--worker-class", "gthread", "--threads", "4"],
+}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _load(port: int, name: str, seconds: float) -> tuple[int, float]:
+    count, elapsed = run_module("load", port, f"/{name}", seconds, _CLIENTS)
+    return count, elapsed
+
+
+def _sample(worker: psutil.Process, port: int, name: str, seconds: float) -> Sample:
+    """Return the worker's CPU and the wall for one request."""
+    before = worker.cpu_times()
+    count, elapsed = _load(port, name, seconds)
+    after = worker.cpu_times()
+    cpu = after.user + after.system - before.user - before.system
+    return Sample(cpu / count * 1e6, elapsed / count * 1e6)
+
+
+def _measure(setting: Setting, server: Program, port: int) -> Samples:
+    names = list(setting.contenders.all)
+    server.wait(lambda: all(server.client().get(f"/{name}")[0] == 200 for name in names))
+    (worker,) = server.children()
+    seconds = setting.choose(20, 5) / 10
+    found: dict[str, list[Sample]] = {name: [] for name in names}
+    for name in names:
+        _load(port, name, seconds)
+    for number in range(setting.choose_rounds(11)):
+        for name in turn(names, number):
+            found[name].append(_sample(worker, port, name, seconds))
+    return found
+
+
+def _run(setting: Setting, kind: str) -> Row:
+    port = _free_port()
+    arguments = ["gunicorn", "--workers", "1", *_KINDS[kind], "--bind", f"127.0.0.1:{port}"]
+    application = f"{__package__}.gunicorn_app:create_app()"
+    with tempfile.TemporaryDirectory() as directory:
+        log = Path(directory) / "log"
+        with program([*arguments, application], setting.place.config, log, port=port) as server:
+            samples = _measure(setting, server, port)
+    return make_row(
+        f"a view under gunicorn, {kind}",
+        samples,
+        aim=Aim(1.05, "wall"),
+        note=f"the worker's CPU for a request (the time between two answers to {_CLIENTS} clients)",
+    )
+
+
+BENCHMARKS = (
+    Benchmark("gunicorn sync", lambda setting: _run(setting, "sync")),
+    Benchmark("gunicorn gthread", lambda setting: _run(setting, "gthread")),
+)
