@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         OutcomeUnknown,
         RequestTimedOut,
         SchemaError,
+        UndecodableResponse,
     )
     from .extension import CQLAlchemy
     from .local import LocalCluster
@@ -52,6 +53,7 @@ __all__ = [
     "OutcomeUnknown",
     "RequestTimedOut",
     "SchemaError",
+    "UndecodableResponse",
     "after_statement",
     "before_statement",
 ]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cassandra.cqlengine import CQLEngineException, ValidationError
 from cassandra.cqlengine.connection import NOT_SET
@@ -55,8 +55,7 @@ MAX_STATEMENTS = 0xFFFF
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     bound: BoundStatement
     info: StatementInfo
 
@@ -64,7 +63,7 @@ class _Entry:
     def partition(self) -> object:
         """What Cassandra makes one mutation of: a partition key in a keyspace, in any table."""
         key = self.bound.routing_key
-        return self if key is None else (self.bound.keyspace, key)
+        return id(self.bound) if key is None else (self.bound.keyspace, key)
 
 
 class _Contents:

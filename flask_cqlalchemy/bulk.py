@@ -25,7 +25,6 @@ from .instances import given_values, make_light
 from .protocol import mark_for_instances
 from .signals import Observation, StatementInfo, is_observed
 from .writes import (
-    WritePlan,
     bind_delete,
     bind_insert,
     bind_update,
@@ -306,7 +305,7 @@ def bulk_create(
 ) -> BulkResult:
     """Insert rows; see ``CQLAlchemy.bulk_create``."""
     connection, keyspace = model._resolve()
-    plan = _plan(model)
+    plan = model._write_plan
 
     def make(index: int, row: Any) -> _Request:
         given = _given(model, row)
@@ -338,7 +337,7 @@ def bulk_update(
 ) -> BulkResult:
     """Update rows; see ``CQLAlchemy.bulk_update``."""
     connection, keyspace = model._resolve()
-    plan = _plan(model)
+    plan = model._write_plan
 
     def make(index: int, row: Any) -> _Request:
         given = _given(model, row)
@@ -372,7 +371,7 @@ def bulk_delete(
 ) -> BulkResult:
     """Delete rows; see ``CQLAlchemy.bulk_delete``."""
     connection, keyspace = model._resolve()
-    plan = _plan(model)
+    plan = model._write_plan
 
     def make(index: int, given: Any) -> _Request:
         key = _key_of(model, given)
@@ -392,13 +391,6 @@ def bulk_delete(
         on_progress=on_progress,
         max_failures=max_failures,
     )
-
-
-def _plan(model: type[BoundModel]) -> WritePlan | None:
-    """Return the plan of a model, unless it validates its instances itself."""
-    from .models import BoundModel
-
-    return model._write_plan if model.validate is BoundModel.validate else None
 
 
 # Reading

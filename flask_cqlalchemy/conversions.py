@@ -18,6 +18,8 @@ from uuid import UUID
 from cassandra import util
 from cassandra.cqlengine import ValidationError, columns
 
+from .protocol import OutOfRangeTimestamp, UndecodableValue
+
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - cqlengine's timestamps are naive, in UTC
 _AWARE_EPOCH = _EPOCH.replace(tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -126,6 +128,8 @@ def to_milliseconds(column: columns.DateTime, value: Any) -> int | None:
     if value is None:
         return None
     if not isinstance(value, datetime):
+        if isinstance(value, OutOfRangeTimestamp):
+            return value.milliseconds
         if not isinstance(value, date):
             raise ValidationError(f"{column.column_name} '{value}' is not a datetime object")
         value = datetime(value.year, value.month, value.day)  # noqa: DTZ001
@@ -135,11 +139,20 @@ def to_milliseconds(column: columns.DateTime, value: Any) -> int | None:
     return milliseconds
 
 
+def _keep_undecoded(column: columns.DateTime, value: Any) -> Any:
+    """Do what ``DateTime.to_python`` does, and leave alone what is no datetime for a reason."""
+    if isinstance(value, OutOfRangeTimestamp | UndecodableValue):
+        return value
+    return columns.DateTime.to_python(column, value)
+
+
 def make_exact(column: columns.Column) -> None:
     """Have a column, and those inside it, convert timestamps without loss."""
     if isinstance(column, columns.DateTime):
         if type(column).to_database is columns.DateTime.to_database:
             column.to_database = lambda value: to_milliseconds(column, value)
+        if type(column).to_python is columns.DateTime.to_python:
+            column.to_python = lambda value: _keep_undecoded(column, value)
     elif not isinstance(column, columns.UserDefinedType):
         for inner in column.sub_types:
             make_exact(inner)

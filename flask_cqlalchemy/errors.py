@@ -9,6 +9,7 @@
     ├── GuardrailError           a query does what CASSANDRA_GUARDRAILS forbids
     ├── BatchTooLarge            a batch that Cassandra would refuse, and that cannot be split
     ├── BulkError                rows of a bulk write that were not written
+    ├── UndecodableResponse      an answer of Cassandra that cannot be read at all
     ├── InvalidCursor            400: a page was asked for with a cursor that does not fit the query
     ├── CassandraUnavailable     503: no node answered, or too few replicas are alive
     │   └── RequestTimedOut      503: a node accepted the request and did not finish in time
@@ -86,6 +87,10 @@ class BulkError(CQLAlchemyError):
     def __init__(self, message: str, result: BulkResult) -> None:
         super().__init__(message)
         self.result = result
+
+
+class UndecodableResponse(CQLAlchemyError):  # noqa: N818 - what it is, as InvalidCursor
+    """An answer that cannot be read at all; the connection and every other request go on."""
 
 
 class InvalidCursor(CQLAlchemyError, BadRequest):  # noqa: N818 - an HTTP answer, as BadRequest is

@@ -11,7 +11,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from flask import has_request_context, request
+from flask import request
 
 from .config import PREFIX, Guardrail, Guardrails
 from .errors import GuardrailError, GuardrailWarning
@@ -81,9 +81,7 @@ def check_partitions(rails: Guardrails, count: int, subject: object, kind: str) 
 
 
 def count_repetition(rails: Guardrails, bound: BoundStatement, subject: object) -> None:
-    """Count a statement in its request, and heed one that comes too often."""
-    if not has_request_context():
-        return
+    """Count a statement in the current request, and heed one that comes too often."""
     rail = rails.repeated_statements
     if not rail.is_on:
         return

@@ -226,23 +226,24 @@ def make_light(instance: BoundModel, row: dict[str, Any]) -> None:
     object.__setattr__(instance, "__dict__", row | state)
 
 
+def make_instance(model: type[BoundModel], row: dict[str, Any]) -> BoundModel:
+    """Return a light instance with a row by the names of attributes, which it takes over."""
+    instance = object.__new__(model)
+    object.__setattr__(instance, "__dict__", row)
+    return instance
+
+
 def make_instances(
-    model: type[BoundModel],
-    rows: Iterable[dict[str, Any]],
-    known: dict[str, Any],
-    *,
-    renamed: bool = False,
+    model: type[BoundModel], rows: Iterable[dict[str, Any]], known: dict[str, Any]
 ) -> list[BoundModel]:
     """Return a light instance for each row, which it takes over.
 
     :param rows: dictionaries by the columns' names in CQL.
     :param known: values that the rows lack because the query gave them.
-    :param renamed: the rows have the names of attributes instead.
     """
     make, set_attribute = object.__new__, object.__setattr__
     instances = []
-    renames = () if renamed else tuple(model._db_map.items())
-    conversions = () if renamed else model._conversions
+    renames, conversions = tuple(model._db_map.items()), model._conversions
     if not (known or renames or conversions):
         for row in rows:
             instance = make(model)

@@ -34,7 +34,7 @@ from .instances import (
     save_state,
 )
 from .query import DMLQuery, QuerySet
-from .writes import WritePlan, check_columns, make_write_plan
+from .writes import WritePlan, make_write_plan
 from .writes import insert_instance as write_insert_of
 from .writes import update as write_update
 
@@ -73,9 +73,9 @@ class Database(Protocol):
         ...
 
 
-#: Options of a write that an instance may carry (``timestamp()``, ``iff()`` and so on), and with
-#: which cqlengine's statements write it.
-_USED_OPTIONS = frozenset(
+#: Options of a write that an instance may carry (``timestamp()``, ``iff()`` and so on), with which
+#: cqlengine's statements write it.
+_OPTIONS_OF_STATEMENTS = frozenset(
     {
         "_timestamp",
         "_conditional",
@@ -85,6 +85,13 @@ _USED_OPTIONS = frozenset(
         "_if_not_exists",
     }
 )
+
+#: All of them; our own INSERT knows these two as well.
+_OPTIONS = _OPTIONS_OF_STATEMENTS | {"_batch", "_ttl"}
+
+
+def _is_set(option: Any) -> bool:
+    return bool(option) and option is not cqlengine_connection.NOT_SET
 
 
 class _RoutedSession:
@@ -213,7 +220,9 @@ class _ModelMeta(ModelMetaClass):  # type: ignore[misc]
             read = model._readers.get(column_name)
             attribute = ScalarAttribute(column) if read is None else MutableAttribute(column, read)
             setattr(model, column_name, attribute)
-        model._write_plan = make_write_plan(model)
+        model._write_plan = (
+            make_write_plan(model) if model.validate is CQLEngineModel.validate else None
+        )
         if model._pk_name is not None and "pk" not in model._columns:
             model.pk = AliasAttribute(model._pk_name)
         if not attrs["__abstract__"]:
@@ -347,11 +356,14 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
         :raises ValidationError: naming the column that does not exist, belongs to the key, or whose
             value cannot be stored.
         """
-        plan = self._plain_plan()
-        if plan is not None and not self._batch and not self._ttl:
-            check_columns(type(self), values)
-            if write_update(self, plan, values):
-                return self
+        plan = self._write_plan
+        if (
+            plan is not None
+            and self.__dict__.keys().isdisjoint(_OPTIONS)
+            and self.__consistency__ is None
+            and write_update(self, plan, values)
+        ):
+            return self
         return super().update(**values)  # type: ignore[no-any-return]
 
     def save(self) -> BoundModel:
@@ -359,31 +371,16 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
 
         :raises ValidationError: naming the column whose value cannot be stored.
         """
-        plan = self._plain_plan()
-        if plan is not None:
-            if not self._is_persisted:
+        plan = self._write_plan
+        if plan is not None and self.__consistency__ is None:
+            state = self.__dict__
+            if self._is_persisted:
+                if state.keys().isdisjoint(_OPTIONS) and write_update(self, plan, {}):
+                    return self
+            elif not any(_is_set(state.get(option)) for option in _OPTIONS_OF_STATEMENTS):
                 write_insert_of(self, plan)
                 return self
-            if not self._batch and not self._ttl and write_update(self, plan, {}):
-                return self
         return super().save()  # type: ignore[no-any-return]
-
-    def _plain_plan(self) -> WritePlan | None:
-        """Return the plan for a write of this instance, if it has no option but a batch or a TTL,
-        and no validation of its own.
-        """
-        plan = self._write_plan
-        if (
-            plan is None
-            or self.__consistency__ is not None
-            or type(self).validate is not CQLEngineModel.validate
-        ):
-            return None
-        state = self.__dict__
-        for option in _USED_OPTIONS & state.keys():
-            if state[option] and state[option] is not cqlengine_connection.NOT_SET:
-                return None
-        return plan
 
     @classmethod
     def _class_get_connection(cls) -> str:

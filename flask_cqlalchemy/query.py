@@ -17,7 +17,6 @@ from cassandra.cqlengine import CQLEngineException, columns
 from cassandra.cqlengine import query as cqlengine_query
 from cassandra.cqlengine.connection import NOT_SET
 from cassandra.cqlengine.functions import QueryValue
-from cassandra.cqlengine.models import BaseModel
 from cassandra.cqlengine.operators import EqualsOperator, InOperator
 from cassandra.cqlengine.query import BatchQuery
 from cassandra.cqlengine.statements import (
@@ -45,9 +44,6 @@ if TYPE_CHECKING:
     from .connection import Connection
     from .models import BoundModel
     from .pagination import Page
-
-#: cqlengine's own validation of an instance, which a model may override.
-_VALIDATE = BaseModel.validate
 
 
 def _run(
@@ -222,7 +218,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         model = self.model
         check_columns(model, kwargs)
         plan = model._write_plan
-        if plan is None or model.validate is not _VALIDATE or self._has_write_options:
+        if plan is None or self._has_write_options:
             return super().create(**kwargs)
         return insert(model, plan, kwargs, batch=self._batch, ttl=self._ttl)
 

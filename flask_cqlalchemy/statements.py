@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cassandra.cqlengine import ValidationError
@@ -22,10 +22,14 @@ from cassandra.cqlengine.statements import (
     UpdateStatement,
     ValueQuoter,
 )
+from cassandra.cqltypes import DateType
 from cassandra.query import UNSET_VALUE, BoundStatement, PreparedStatement
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+#: Where a prepared statement keeps the functions that serialize its values.
+_SERIALIZERS = "_flask_cqlalchemy_serializers"
 
 #: cqlengine numbers the values of a statement; ours have names.
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
@@ -104,7 +108,12 @@ def bind(prepared: PreparedStatement, values: Sequence[Any], subject: str) -> Bo
     :raises ValidationError: naming the column whose value has the wrong type or is out of range.
     """
     try:
-        return prepared.bind(values)
+        if prepared.column_encryption_policy is not None:
+            return prepared.bind(values)
+        bound = BoundStatement(prepared)
+        bound.values = _serialize(prepared, values)
+        bound.raw_values = values
+        return bound
     except (TypeError, ValueError, AttributeError, ArithmeticError, struct.error) as error:
         column = _find_culprit(prepared, values)
         if column is None:
@@ -114,6 +123,35 @@ def bind(prepared: PreparedStatement, values: Sequence[Any], subject: str) -> Bo
             f"{subject}.{name}: a {type(value).__name__} cannot be stored as {cql_type} "
             f"({_shorten(error)})"
         ) from error
+
+
+def _serialize(prepared: PreparedStatement, values: Sequence[Any]) -> list[Any]:
+    """Do what the driver's ``bind`` does, which looks for encrypted columns once a value."""
+    state = prepared.__dict__
+    serializers = state.get(_SERIALIZERS)
+    if serializers is None:
+        serializers = state[_SERIALIZERS] = [
+            _serializer(column.type) for column in prepared.column_metadata or ()
+        ]
+    version = prepared.protocol_version
+    serialized = [
+        value if value is None or value is UNSET_VALUE else serialize(value, version)
+        for serialize, value in zip(serializers, values, strict=True)
+    ]
+    for index in prepared.routing_key_indexes or ():
+        if values[index] is UNSET_VALUE:
+            name = prepared.column_metadata[index].name
+            raise ValidationError(f"{name}, of the partition key, has no value")
+    return serialized
+
+
+def _serializer(cqltype: Any) -> Callable[[Any, int], bytes]:
+    if issubclass(cqltype, DateType):
+        # cqlengine gives milliseconds, for which the driver tries a datetime and a date first.
+        pack, other = struct.Struct(">q").pack, cqltype.serialize
+        return lambda value, version: pack(value) if type(value) is int else other(value, version)
+    serialize: Callable[[Any, int], bytes] = cqltype.serialize
+    return serialize
 
 
 def _find_culprit(
@@ -133,4 +171,5 @@ def _find_culprit(
 
 def _shorten(error: Exception) -> str:
     """Return what the error says without the driver's preamble, which repeats type and column."""
-    return str(error).rpartition("; (")[2].rstrip(")") or type(error).__name__
+    _, preamble, reason = str(error).rpartition("; (")
+    return (reason.rstrip(")") if preamble else reason) or type(error).__name__

@@ -21,10 +21,11 @@ from .instances import (
     forget_changes,
     given_values,
     is_light,
-    make_instances,
+    make_instance,
     make_light,
     scalar_changes,
 )
+from .selects import MAX_SHAPES
 from .signals import StatementInfo
 from .statements import bind
 
@@ -180,7 +181,8 @@ def bind_insert(
         options = {"TTL": ttl, "TIMESTAMP": timestamp}
         used = tuple(name for name, option in options.items() if option is not None)
         values += [options[name] for name in used]
-    info = _info(model, (keyspace, "insert", used), lambda: _insert_cql(model, plan, used))
+    key = (keyspace, "insert", *used)
+    info = model._plans.get(key) or _info(model, key, _insert_cql(model, plan, used))
     statement = bind(connection.prepare(info.cql), values, model.__name__)
     statement.is_idempotent = True
     return statement, info, row
@@ -198,10 +200,7 @@ def insert(
 
     :raises ValidationError: naming the column whose value cannot be stored.
     """
-    row = _insert(model, plan, given, batch, ttl)
-    # The row has the names of attributes already.
-    (instance,) = make_instances(model, [row], {}, renamed=True)
-    return instance
+    return make_instance(model, _insert(model, plan, given, batch, ttl))
 
 
 def insert_instance(instance: BoundModel, plan: WritePlan) -> None:
@@ -243,15 +242,15 @@ def update(instance: BoundModel, plan: WritePlan, given: Mapping[str, Any]) -> b
     :returns: False if it cannot, and nothing was done.
     :raises ValidationError: naming the column whose value cannot be stored.
     """
-    if not is_light(instance):
-        return False
-    originals = scalar_changes(instance)
     row = instance.__dict__
+    originals = scalar_changes(instance)
     wanted = {**{name: row[name] for name in originals}, **given} if originals else given
     plain = plan.plain
     for name, value in wanted.items():
         if value is None or name not in plain:
             return False
+    if not is_light(instance):
+        return False
     for column in plan.required:
         if column.name not in wanted:
             column.validate(row.get(column.name))
@@ -269,7 +268,8 @@ def update(instance: BoundModel, plan: WritePlan, given: Mapping[str, Any]) -> b
         statement, info = _bind_update(model, plan, changes, values, row, connection, keyspace)
         connection.execute(statement, subject=info)
         row.update(changes)
-    forget_changes(instance)
+    if originals:
+        forget_changes(instance)
     return True
 
 
@@ -313,9 +313,8 @@ def _bind_update(
     connection: Connection,
     keyspace: str,
 ) -> tuple[BoundStatement, StatementInfo]:
-    info = _info(
-        model, (keyspace, "update", tuple(changes)), lambda: _update_cql(model, plan, changes)
-    )
+    key = (keyspace, "update", *changes)
+    info = model._plans.get(key) or _info(model, key, _update_cql(model, plan, changes))
     for column in plan.keys:
         value = row.get(column.name)
         values.append(value if value.__class__ is column.exact else column.convert(value)[1])
@@ -338,7 +337,8 @@ def bind_delete(
 
     :raises ValidationError: naming the column whose value cannot be stored.
     """
-    info = _info(model, (keyspace, "delete"), lambda: _delete_cql(model, plan))
+    name = (keyspace, "delete")
+    info = model._plans.get(name) or _info(model, name, _delete_cql(model, plan))
     values = [column.convert(key[column.name])[1] for column in plan.keys]
     statement = bind(connection.prepare(info.cql), values, model.__name__)
     statement.is_idempotent = True
@@ -348,16 +348,13 @@ def bind_delete(
 # Texts
 
 
-def _info(
-    model: type[BoundModel], key: tuple[Any, ...], make_cql: Callable[[], str]
-) -> StatementInfo:
-    """Return what a write is, its text made once for a model and keyspace."""
-    known: StatementInfo | None = model._plans.get(key)
-    if known is None:
-        keyspace, kind = key[:2]
-        known = StatementInfo(kind, model._subject(keyspace), make_cql(), model)
-        model._plans[key] = known
-    return known
+def _info(model: type[BoundModel], key: tuple[str, ...], cql: str) -> StatementInfo:
+    """Return what a write is, and keep it: its text is made once for a model and keyspace."""
+    keyspace, kind = key[:2]
+    if len(model._plans) >= MAX_SHAPES:
+        model._plans.clear()
+    info = model._plans[key] = StatementInfo(kind, model._subject(keyspace), cql, model)
+    return info
 
 
 def _insert_cql(model: type[BoundModel], plan: WritePlan, options: Sequence[str]) -> str:

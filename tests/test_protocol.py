@@ -27,10 +27,9 @@ from cassandra.policies import ColDesc, RoundRobinPolicy
 from cassandra.query import BoundStatement, SimpleStatement, dict_factory
 from cassandra.util import Date, Duration, Time
 
-from flask_cqlalchemy import LocalCluster
+from flask_cqlalchemy import LocalCluster, UndecodableResponse
 from flask_cqlalchemy.protocol import (
     OutOfRangeTimestamp,
-    UndecodableResponse,
     UndecodableValue,
     install,
 )

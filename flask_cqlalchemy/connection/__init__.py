@@ -28,6 +28,7 @@ from cassandra.cluster import (
     _discard_cluster_shutdown,
 )
 from cassandra.query import BoundStatement, PreparedStatement
+from flask import has_request_context
 
 from ..config import PREFIX, Settings
 from ..errors import CassandraUnavailable, ConfigError
@@ -71,10 +72,7 @@ class _Rows(ResultSet):  # type: ignore[misc]
     """A ResultSet whose later pages raise the kit's errors, and are signalled, too."""
 
     def __init__(
-        self,
-        first: ResultSet,
-        subject: str | StatementInfo,
-        connection: Connection,
+        self, first: ResultSet, subject: str | StatementInfo, connection: Connection
     ) -> None:
         # The driver has made a ResultSet of this answer; another would only do it again.
         self.__dict__.update(first.__dict__)
@@ -212,7 +210,7 @@ class Connection:
         :raises OutcomeUnknown: the same, for a statement that is not idempotent.
         :raises GuardrailError: if the statement is executed too often in one request.
         """
-        if query.__class__ is BoundStatement and paging_state is None:
+        if has_request_context() and paging_state is None and query.__class__ is BoundStatement:
             count_repetition(self.settings.guardrails, query, subject)
         if not is_observed():
             return self._execute(query, parameters, subject, timeout, paging_state)

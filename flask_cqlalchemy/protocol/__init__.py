@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from .decoding import decode_value
 from .handler import install, mark_for_instances
-from .values import OutOfRangeTimestamp, UndecodableResponse, UndecodableValue
+from .values import OutOfRangeTimestamp, UndecodableValue
 
 __all__ = [
     "OutOfRangeTimestamp",
-    "UndecodableResponse",
     "UndecodableValue",
     "decode_value",
     "install",

@@ -28,9 +28,9 @@ from cassandra.protocol import (
 )
 from cassandra.query import BoundStatement, PreparedStatement
 
+from ..errors import UndecodableResponse
 from .decoding import Column, ColumnReader, Plan, read_bytes, reason
 from .types import INT32, TWO_INT32, Types, UserTypeMap
-from .values import UndecodableResponse
 
 log = logging.getLogger("flask_cqlalchemy.protocol")
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import total_ordering
 
-from cassandra import DriverException
-
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the driver gives naive UTC
 MILLISECOND = timedelta(milliseconds=1)
 _FIRST_MILLISECOND = (datetime.min - EPOCH) // MILLISECOND  # noqa: DTZ901
@@ -65,7 +63,3 @@ class UndecodableValue:
 
     def __str__(self) -> str:
         return f"undecodable {self.type_name} of {self.size} bytes: {self.reason}"
-
-
-class UndecodableResponse(DriverException):  # type: ignore[misc]
-    """An answer that cannot be read at all; the connection and every other request go on."""
