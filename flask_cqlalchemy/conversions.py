@@ -42,6 +42,9 @@ _EXACT_TYPES: dict[type[columns.Column], type] = {
 }
 
 
+#: Elements that cqlengine allows in a collection.
+_MOST_ELEMENTS = 65_535
+
 #: How the driver's rows, and a program's values, hold sets and maps.
 _DRIVER_SETS = (set, util.SortedSet)
 _DRIVER_MAPS = (dict, util.OrderedMapSerializedKey)
@@ -71,7 +74,7 @@ class Container:
 
     def holds(self, value: Any) -> bool:
         """Say whether cqlengine would leave ``value`` as it is."""
-        if value.__class__ is not self.kind:
+        if value.__class__ is not self.kind or len(value) > _MOST_ELEMENTS:
             return False
         if not value:
             return True

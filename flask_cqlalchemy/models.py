@@ -220,9 +220,9 @@ class _ModelMeta(ModelMetaClass):  # type: ignore[misc]
             read = model._readers.get(column_name)
             attribute = ScalarAttribute(column) if read is None else MutableAttribute(column, read)
             setattr(model, column_name, attribute)
-        model._write_plan = (
-            make_write_plan(model) if model.validate is CQLEngineModel.validate else None
-        )
+        # A program's own validation or writes are heard by cqlengine's code alone.
+        is_stock = model.validate is CQLEngineModel.validate and model.__dmlquery__ is DMLQuery
+        model._write_plan = make_write_plan(model) if is_stock else None
         if model._pk_name is not None and "pk" not in model._columns:
             model.pk = AliasAttribute(model._pk_name)
         if not attrs["__abstract__"]:

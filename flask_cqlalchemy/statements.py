@@ -114,7 +114,10 @@ def bind(prepared: PreparedStatement, values: Sequence[Any], subject: str) -> Bo
         bound.values = _serialize(prepared, values)
         bound.raw_values = values
         return bound
-    except (TypeError, ValueError, AttributeError, ArithmeticError, struct.error) as error:
+    except ValidationError:
+        raise
+    except Exception as error:
+        # The driver's types raise many kinds, down to OSError for a text that is no IP address.
         column = _find_culprit(prepared, values)
         if column is None:
             raise
