@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cassandra.cqlengine import CQLEngineException, ValidationError
 from cassandra.cqlengine.connection import NOT_SET
 from cassandra.cqlengine.query import BatchQuery, check_applied
-from cassandra.cqltypes import ListType, MapType, SetType
+from cassandra.cqltypes import CounterColumnType, ListType, MapType, SetType
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType
 
 from .config import PREFIX
@@ -42,6 +42,8 @@ _PARTITION = 29
 _ROW = 21
 _CELL = 20
 _COLLECTION = 8
+_EXPIRY, _ROW_EXPIRY = 8, 4
+_COUNTER = 28
 
 #: For an element: a cell and what leads to it, without the lengths that stand in the bound value.
 _BYTES_PER_ELEMENT = {SetType: _CELL - 4, ListType: _CELL + 16 - 4, MapType: _CELL - 8}
@@ -73,6 +75,8 @@ class _Contents:
         self.kind = kind
         self.connection: Connection | None = None
         self.entries: list[_Entry] = []
+        #: In microseconds since 1970, as soon as a write has asked for it.
+        self.timestamp: int | None = None
 
     def add(self, connection: Connection, bound: BoundStatement, info: StatementInfo) -> None:
         """Add a statement.
@@ -150,7 +154,9 @@ class _Contents:
         statement.is_idempotent = all(entry.bound.is_idempotent for entry in part)
         models = {entry.info.model for entry in part}
         # Nobody else reads the text, which may be long.
-        text = "\n".join(entry.info.cql for entry in part) if is_observed() else ""
+        assert self.connection is not None  # noqa: S101 - there is a statement
+        is_heard = is_observed(self.connection.find_app)
+        text = "\n".join(entry.info.cql for entry in part) if is_heard else ""
         model = models.pop() if len(models) == 1 else None
         return statement, StatementInfo("batch", self.subject, text, model)
 
@@ -168,40 +174,48 @@ class _Marker:
     per_element: int
 
 
-def _markers(entry: _Entry) -> list[_Marker]:
-    """Return the markers of a statement whose values Cassandra counts: all but the partition key's
-    and the options'.
+def _markers(entry: _Entry) -> tuple[int, list[_Marker]]:
+    """Return the bytes that a statement has without its values, and the markers whose values
+    Cassandra counts: all but the partition key's and the options'.
     """
     prepared: PreparedStatement = entry.bound.prepared_statement
+    metadata = prepared.column_metadata
+    expires = any(column.name == "[ttl]" for column in metadata)
+    cell = _CELL + (_EXPIRY if expires else 0)
     model = entry.info.model
     clustering = (
         {column.db_field_name for column in model._clustering_keys.values()} if model else ()
     )
     found = []
-    for index, column in enumerate(prepared.column_metadata):
+    for index, column in enumerate(metadata):
         if index in (prepared.routing_key_indexes or ()) or column.name.startswith("["):
             continue
         is_key = column.name in clustering
         per_element = _BYTES_PER_ELEMENT.get(column.type.__base__, 0)
-        found.append(_Marker(index, 0 if is_key else _CELL, 0 if is_key else per_element))
-    return found
+        overhead = cell + (_COUNTER if column.type is CounterColumnType else 0)
+        found.append(_Marker(index, 0 if is_key else overhead, 0 if is_key else per_element))
+    if entry.info.kind != "delete":
+        return _ROW + (_ROW_EXPIRY if expires else 0), found
+    # DELETE "a", "b" FROM ...: a cell for each; without any, the row, or the whole partition.
+    removed = entry.info.cql.partition(" FROM ")[0].count('"') // 2
+    return (_ROW if removed or found else 0) + removed * _CELL, found
 
 
 def _sizes(partitions: Iterable[Sequence[_Entry]]) -> list[int]:
     """Return the bytes that Cassandra counts for the statements of each partition, or a little
     more: it does not tell which collections are frozen, and counts a row written twice once.
     """
-    known: dict[int, list[_Marker]] = {}
+    known: dict[int, tuple[int, list[_Marker]]] = {}
     sizes = []
     for entries in partitions:
         size = _PARTITION
         for entry in entries:
             bound = entry.bound
-            markers = known.get(id(bound.prepared_statement))
-            if markers is None:
-                markers = known[id(bound.prepared_statement)] = _markers(entry)
-            size += _ROW
-            for marker in markers:
+            layout = known.get(id(bound.prepared_statement))
+            if layout is None:
+                layout = known[id(bound.prepared_statement)] = _markers(entry)
+            size += layout[0]
+            for marker in layout[1]:
                 value = bound.values[marker.index] if marker.index < len(bound.values) else None
                 if value is UNSET_VALUE:
                     continue
@@ -261,6 +275,13 @@ class Batch(BatchQuery):  # type: ignore[misc]
         known = str(kind).lower()
         if known not in KINDS:
             raise ValueError(f"A batch is {', '.join(KINDS)}; not {kind!r}.")
+        if timestamp is not None and (
+            isinstance(timestamp, bool) or not isinstance(timestamp, int | datetime | timedelta)
+        ):
+            raise TypeError(
+                "A batch's timestamp is a datetime, a timedelta or microseconds since 1970, not "
+                f"{timestamp!r}."
+            )
         super().__init__(
             KINDS[known],
             consistency=consistency,
@@ -312,8 +333,15 @@ class Batch(BatchQuery):  # type: ignore[misc]
 def _adopt(batch: BatchQuery) -> _Contents:
     """Have one of cqlengine's batches, which would interpolate, send prepared statements."""
     kind = str(batch.batch_type or "logged").lower()
+    if kind not in KINDS:
+        raise CQLEngineException(f"A batch is {', '.join(KINDS)}; not {batch.batch_type!r}.")
     contents = batch._contents = _Contents(kind)
     batch.execute = MethodType(Batch.execute, batch)
+    return contents
+
+
+def _contents_of(batch: BatchQuery) -> _Contents:
+    contents: _Contents = getattr(batch, "_contents", None) or _adopt(batch)
     return contents
 
 
@@ -325,14 +353,17 @@ def add_to_batch(
     :raises CQLEngineException: if it needs another connection than those before.
     :raises ValidationError: if it cannot be in a batch of this kind.
     """
-    contents: _Contents = getattr(batch, "_contents", None) or _adopt(batch)
-    contents.add(connection, bound, info)
+    _contents_of(batch).add(connection, bound, info)
 
 
 def microseconds(batch: BatchQuery) -> int | None:
-    """Return the timestamp that a batch gives to its writes, since 1970."""
+    """Return the timestamp that a batch gives to its writes, since 1970: one for all of them."""
     given = batch.timestamp
     if given is None or isinstance(given, int):
         return given
-    moment = datetime.now(timezone.utc) + given if isinstance(given, timedelta) else given
-    return (moment.astimezone(timezone.utc) - _EPOCH) // timedelta(microseconds=1)
+    contents = _contents_of(batch)
+    if contents.timestamp is None:
+        moment = datetime.now(timezone.utc) + given if isinstance(given, timedelta) else given
+        since = moment.astimezone(timezone.utc) - _EPOCH
+        contents.timestamp = since // timedelta(microseconds=1)
+    return contents.timestamp

@@ -7,6 +7,7 @@ read no faster than Cassandra takes it, in constant memory, and in the context o
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import time
@@ -15,12 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cassandra.cqlengine import CQLEngineException, ValidationError
+from cassandra.cqlengine import ValidationError
 from cassandra.query import Statement
 
 from .batch import Batch
 from .connection import kit_error
-from .errors import BulkError, CQLAlchemyError
+from .errors import BulkError, CassandraUnavailable, CQLAlchemyError, OutcomeUnknown
 from .instances import given_values, make_light
 from .protocol import mark_for_instances
 from .signals import Observation, StatementInfo, is_observed
@@ -28,6 +29,7 @@ from .writes import (
     bind_delete,
     bind_insert,
     bind_update,
+    check_changes,
     check_columns,
     check_key,
 )
@@ -123,7 +125,7 @@ class _Pipeline:
                 yield self._take()
 
     def _send(self, request: _Request) -> None:
-        if is_observed():
+        if is_observed(self._connection.find_app):
             request = _observed(request, self._connection)
         future = self._connection.session.execute_async(request.statement)
         future.add_callbacks(
@@ -136,11 +138,15 @@ class _Pipeline:
     # In the driver's thread
 
     def _succeed(self, rows: Any, request: _Request, future: ResponseFuture) -> None:
+        if isinstance(request, _ObservedRequest):
+            request.observation.stop()
         self._answers.append((request, rows, future, None))
         if 0 < self._awaited <= len(self._answers):
             self._enough.set()
 
     def _fail(self, error: Exception, request: _Request, future: ResponseFuture) -> None:
+        if isinstance(request, _ObservedRequest):
+            request.observation.stop()
         self._answers.append((request, None, future, error))
         if 0 < self._awaited <= len(self._answers):
             self._enough.set()
@@ -157,6 +163,8 @@ class _Pipeline:
 
     def _take(self) -> tuple[_Request, Any, Exception | None]:
         request, rows, future, raised = self._answers.popleft()
+        # They refer to the request and the request to them.
+        future.clear_callbacks()
         error = raised
         if raised is not None:
             idempotent = bool(request.statement.is_idempotent)
@@ -210,6 +218,8 @@ def _write(
     :raises BulkError: with the result, if a row was not written; its cause is what the iterable
         raised, if it did.
     """
+    if max_failures < 1:
+        raise ValueError(f"max_failures must be at least 1, not {max_failures!r}")
     connection, _ = model._resolve()
     written = 0
     failures: list[BulkFailure] = []
@@ -228,7 +238,13 @@ def _write(
                 return
             try:
                 request = make(index, row)
-            except (CQLEngineException, ValueError, TypeError) as error:
+            except (CassandraUnavailable, OutcomeUnknown) as error:
+                # Nothing can be prepared, which is no fault of this row.
+                if index == 0:
+                    raise
+                broken = error
+                return
+            except Exception as error:
                 failures.append(BulkFailure(index, row, error))
             else:
                 yield request
@@ -240,8 +256,8 @@ def _write(
             failures.append(BulkFailure(row.index, row.given, error))
         else:
             written += 1
-            if row.stored is not None:
-                make_light(row.given, row.stored)
+            if isinstance(row.given, model):
+                _mark_as_stored(row)
         if on_progress is not None and time.monotonic() - last >= PROGRESS_INTERVAL:
             last = time.monotonic()
             on_progress(written, len(failures))
@@ -252,6 +268,14 @@ def _write(
     if failures or broken:
         raise BulkError(_message(model, result, broken, max_failures), result) from broken
     return result
+
+
+def _mark_as_stored(row: _Row) -> None:
+    instance = row.given
+    if row.stored is None:
+        instance._set_persisted()
+    else:
+        make_light(instance, row.stored)
 
 
 def _message(
@@ -275,9 +299,7 @@ def _message(
 
 def _given(model: type[BoundModel], row: Any) -> Mapping[str, Any]:
     if isinstance(row, model):
-        if "_values" in row.__dict__:
-            return given_values(row)
-        return {name: getattr(row, name) for name in model._columns}
+        return given_values(row)
     if not isinstance(row, Mapping):
         raise ValidationError(
             f"{model.__name__}: a row is a mapping of columns to values, or an instance; not "
@@ -310,11 +332,15 @@ def bulk_create(
     def make(index: int, row: Any) -> _Request:
         given = _given(model, row)
         if plan is None:
-            instance = row if isinstance(row, model) else model(**given)
+            # A copy: saving marks an instance as stored, which this one is not yet.
+            instance = copy.deepcopy(row) if isinstance(row, model) else model(**given)
             statement, info = _collect(lambda batch: instance.batch(batch).ttl(ttl).save(), model)
             return _Request(_Row(index, row), statement, info)
-        statement, info, stored = bind_insert(model, plan, given, connection, keyspace, ttl=ttl)
-        keep = stored if isinstance(row, model) else None
+        is_instance = isinstance(row, model)
+        statement, info, stored = bind_insert(
+            model, plan, given, connection, keyspace, ttl=ttl, defaults=not is_instance
+        )
+        keep = stored if is_instance else None
         return _Request(_Row(index, row, keep), statement, info)
 
     return _write(
@@ -341,6 +367,7 @@ def bulk_update(
 
     def make(index: int, row: Any) -> _Request:
         given = _given(model, row)
+        check_changes(model, given)
         if plan is not None:
             statement, info = bind_update(model, plan, given, connection, keyspace)
         else:

@@ -149,13 +149,23 @@ def _keep_undecoded(column: columns.DateTime, value: Any) -> Any:
     return columns.DateTime.to_python(column, value)
 
 
+def _keep_length(column: columns.Tuple, value: Any) -> Any:
+    """Do what ``Tuple.to_python`` does, which would leave out values at the end."""
+    if isinstance(value, tuple | list) and len(value) > len(column.types):
+        raise ValidationError(
+            f"{column.column_name}: a tuple of {len(value)} values; it has {len(column.types)}"
+        )
+    return columns.Tuple.to_python(column, value)
+
+
 def make_exact(column: columns.Column) -> None:
-    """Have a column, and those inside it, convert timestamps without loss."""
+    """Have a column, and those inside it, convert timestamps and tuples without loss."""
+    if type(column) is columns.Tuple:
+        column.to_python = lambda value: _keep_length(column, value)
     if isinstance(column, columns.DateTime):
         if type(column).to_database is columns.DateTime.to_database:
             column.to_database = lambda value: to_milliseconds(column, value)
         if type(column).to_python is columns.DateTime.to_python:
             column.to_python = lambda value: _keep_undecoded(column, value)
-    elif not isinstance(column, columns.UserDefinedType):
-        for inner in column.sub_types:
-            make_exact(inner)
+    for inner in column.sub_types:
+        make_exact(inner)

@@ -93,8 +93,13 @@ def _values(prepared: PreparedStatement, parameters: Parameters | None) -> Seque
             what = "has no value" if name in names else "is no marker of the statement"
             raise ValueError(f"{subject}: {name} {what}; the markers are {', '.join(names)}.")
         return [parameters[name] for name in names]
-    if isinstance(parameters, str | bytes):
-        raise TypeError("The values of a statement are a sequence or a mapping, not a text.")
+    if parameters is not None and (
+        isinstance(parameters, str | bytes) or not isinstance(parameters, Sequence)
+    ):
+        raise TypeError(
+            "The values of a statement are a sequence or a mapping, not "
+            f"{type(parameters).__name__}."
+        )
     values = list(parameters or ())
     if len(values) != len(names):
         raise ValueError(

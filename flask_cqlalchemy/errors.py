@@ -92,6 +92,9 @@ class BulkError(CQLAlchemyError):
 class UndecodableResponse(CQLAlchemyError):  # noqa: N818 - what it is, as InvalidCursor
     """An answer that cannot be read at all; the connection and every other request go on."""
 
+    #: The driver sets it on every answer.
+    stream_id: int = 0
+
 
 class InvalidCursor(CQLAlchemyError, BadRequest):  # noqa: N818 - an HTTP answer, as BadRequest is
     """A cursor was altered, is too old, or belongs to another query, keyspace or user."""

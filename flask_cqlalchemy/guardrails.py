@@ -15,6 +15,7 @@ from flask import request
 
 from .config import PREFIX, Guardrail, Guardrails
 from .errors import GuardrailError, GuardrailWarning
+from .signals import first_word
 
 if TYPE_CHECKING:
     from cassandra.query import BoundStatement
@@ -92,7 +93,7 @@ def count_repetition(rails: Guardrails, bound: BoundStatement, subject: object) 
         cql = bound.prepared_statement.query_string
         advice = (
             "Read the rows together, with db.get_many() or from one partition."
-            if cql.startswith("SELECT")
+            if first_word(cql) == "SELECT"
             else "db.bulk_create(), bulk_update() and bulk_delete() do not wait for each."
         )
         _trip(

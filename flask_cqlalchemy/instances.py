@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cassandra.cqlengine import columns
+from cassandra.cqlengine.connection import NOT_SET
 from cassandra.cqlengine.models import ColumnQueryEvaluator
 
 from .conversions import make_reader
@@ -114,22 +115,27 @@ class FullValues:
         if instance is None:
             return self
         state = instance.__dict__
-        originals = state.pop(_ORIGINALS, {})
+        originals = state.get(_ORIGINALS, _NOTHING)
         values = {}
         for name, column in owner._columns.items():
-            row_value = state.pop(name, None)
+            row_value = state.get(name)
             make = owner._readers.get(name)
             if make is None:
                 value, previous = row_value, originals.get(name, row_value)
             else:
                 key = name + _READ
-                value = state.pop(key) if key in state else make(row_value)
+                value = state[key] if key in state else make(row_value)
                 previous = make(row_value)
             manager = column.value_manager(instance, column, value)
             manager.previous_value = previous
-            manager.explicit = name in originals
+            manager.explicit = name in originals or (make is not None and value != previous)
             values[name] = manager
         state["_values"] = values
+        # Last, or another thread that reads would find neither.
+        for name in owner._columns:
+            state.pop(name, None)
+            state.pop(name + _READ, None)
+        state.pop(_ORIGINALS, None)
         return values
 
 
@@ -137,6 +143,9 @@ def save_state(instance: BoundModel) -> dict[str, Any]:
     """Return an instance's state for ``pickle`` and ``copy``: without cqlengine's managers."""
     state = dict(instance.__dict__)
     values = state.pop("_values", None)
+    if state.get("_timeout") is NOT_SET:
+        # A copy of the marker would be taken for a number of seconds.
+        del state["_timeout"]
     if values is not None:
         state[_MANAGED] = {
             name: (manager.value, manager.previous_value, manager.explicit)
@@ -210,19 +219,36 @@ def forget_changes(instance: BoundModel) -> None:
 
 
 def given_values(instance: BoundModel) -> dict[str, Any]:
-    """Return the columns of a full instance that a program has given, or that have a value."""
+    """Return what an instance has: of a new one the columns that were given, or that have a value;
+    of one that was read the columns that were.
+    """
+    state = instance.__dict__
+    if "_values" not in state:
+        return {
+            name: getattr(instance, name)
+            for name in instance._columns
+            if name in state or state.get(name + _READ)
+        }
     return {
         name: manager.value
         for name, manager in instance._values.items()
-        if manager.explicit or manager.value is not None
+        if manager.explicit or not manager.column._val_is_null(manager.value)
     }
 
 
 def make_light(instance: BoundModel, row: dict[str, Any]) -> None:
-    """Make a new instance, whose row has been written, one as if it had been read."""
+    """Make an instance whose row has been written one as if it had been read."""
+    values = instance.__dict__.get("_values")
+    if values is None:
+        return
     state = {
         name: value for name, value in instance.__dict__.items() if name not in _MADE_BY_CQLENGINE
     }
+    for name in instance._readers:
+        # A program may hold on to the collection that it has read from the instance.
+        held = values[name].value
+        if held.__class__ is row[name].__class__ and held:
+            state[name + _READ] = held
     object.__setattr__(instance, "__dict__", row | state)
 
 

@@ -17,7 +17,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from cassandra.cqlengine import columns
 from cassandra.cqlengine import connection as cqlengine_connection
 from cassandra.cqlengine.models import Model as CQLEngineModel
-from cassandra.cqlengine.models import ModelMetaClass, hybrid_classmethod
+from cassandra.cqlengine.models import (
+    ModelDefinitionException,
+    ModelMetaClass,
+    hybrid_classmethod,
+)
 from cassandra.cqlengine.usertype import UserType as CQLEngineUserType
 
 from .config import DEFAULT_BIND
@@ -212,6 +216,11 @@ class _ModelMeta(ModelMetaClass):  # type: ignore[misc]
             return
         model._filters, model._plans = {}, {}
         for column in model._columns.values():
+            if '"' in column.db_field_name:
+                raise ModelDefinitionException(
+                    f"{name}.{column.column_name}: the name {column.db_field_name!r} has a quote, "
+                    "which cqlengine cannot write."
+                )
             make_exact(column)
         model._readers = find_readers(model)
         model._conversions = find_conversions(model)

@@ -65,6 +65,8 @@ def _run(
     bound.consistency_level = query._consistency
     bound.fetch_size = statement.fetch_size
     bound.is_idempotent = is_idempotent(statement)
+    if getattr(statement, "allow_filtering", False):
+        check_filtering(connection.settings.guardrails, model.__name__)
     kind = type(statement).__name__.removesuffix("Statement").lower()
     info = StatementInfo(kind, model._subject(keyspace), cql, model)
     _check_in(connection, statement, model)
@@ -181,6 +183,23 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             raise CQLEngineException("batch_obj must be a BatchQuery instance or None")
         clone = self._derive()
         clone._batch = batch_obj
+        return clone
+
+    def distinct(self, distinct_fields: Sequence[str] | None = None) -> QuerySet:
+        """Return a query set of the distinct values of columns.
+
+        :param distinct_fields: names of columns; the partition key if not given.
+        :raises QueryException: if one of them does not exist.
+        """
+        by_name = self.model._columns
+        fields = []
+        for name in distinct_fields or self.model._partition_keys:
+            known = by_name.get(self.model._db_map.get(name, name))
+            if known is None:
+                raise cqlengine_query.QueryException(f"Can't resolve column name: '{name}'")
+            fields.append(known.db_field_name)
+        clone = self._derive()
+        clone._distinct_fields = fields
         return clone
 
     def limit(self, v: int | None) -> QuerySet:
@@ -490,10 +509,10 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         query = self._derive() if fetch_size is None else self.fetch_size(fetch_size)
         found = query._select(self._limit)
         while True:
-            page, future = found.current_rows, found.response_future
+            page = found.current_rows
             has_more = found.has_more_pages
             if has_more:
-                future.start_fetching_next_page()
+                found.start_next_page()
             yield from query._construct_page(page)
             if not has_more:
                 return

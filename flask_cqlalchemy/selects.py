@@ -20,6 +20,7 @@ from cassandra.cqlengine.operators import (
 from cassandra.cqlengine.statements import WhereClause
 
 from .conversions import exact_type
+from .statements import naming
 
 if TYPE_CHECKING:
     from cassandra.cqlengine.columns import Column
@@ -45,6 +46,8 @@ class Filter:
     to_database: Callable[[Any], Any]
     to_python: Callable[[Any], Any]
     is_equality: bool
+    label: str
+    kind: str
 
 
 class Comparison(WhereClause):  # type: ignore[misc]
@@ -55,7 +58,11 @@ class Comparison(WhereClause):  # type: ignore[misc]
     def __init__(self, known: Filter, given: Any) -> None:
         self.known = known
         self.given = given
-        self.value = given if given.__class__ is known.exact else known.to_database(given)
+        if given.__class__ is known.exact:
+            self.value = given
+        else:
+            with naming(known.label, known.kind, given):
+                self.value = known.to_database(given)
 
     @property
     def field(self) -> str:
@@ -110,6 +117,8 @@ def find_filter(model: type[BoundModel], argument: str) -> Filter | None:
         column.to_database,
         column.to_python,
         not operator_name,
+        f"{model.__name__}.{column.column_name}",
+        column.db_type,
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,7 @@ _KINDS = {
 }
 
 #: Blanks and comments before the first word (CQL has three sorts of comments).
-_FIRST_WORD = re.compile(r"(?:\s|(?:--|//)[^\n]*(?:\n|$)|/\*.*?\*/)*(\w*)", re.DOTALL)
+_FIRST_WORD = re.compile(r"(?:\s|(?:--|//)[^\r\n]*(?:[\r\n]|$)|/\*.*?\*/)*(\w*)", re.DOTALL)
 
 
 def first_word(cql: str) -> str:
@@ -92,9 +92,15 @@ def describe(cql: str, subject: str) -> StatementInfo:
     return StatementInfo(_KINDS.get(first_word(cql), "other"), subject, cql)
 
 
-def is_observed() -> bool:
-    """Say whether anybody listens."""
-    return bool(before_statement.receivers or after_statement.receivers)
+def is_observed(find_app: Callable[[], Any]) -> bool:
+    """Say whether anybody listens to this application.
+
+    :param find_app: gives the application; only asked if anybody listens to some.
+    """
+    if not (before_statement.receivers or after_statement.receivers):
+        return False
+    app = find_app()
+    return before_statement.has_receivers_for(app) or after_statement.has_receivers_for(app)
 
 
 class Observation:
@@ -104,6 +110,7 @@ class Observation:
         self._sender, self._statement = sender, statement
         self._rows: int | None = None
         self._coordinator: str | None = None
+        self._seconds: float | None = None
         before_statement.send(sender, statement=statement)
         self._start = time.perf_counter()
 
@@ -117,10 +124,15 @@ class Observation:
         host = future.coordinator_host
         self._coordinator = str(host.endpoint) if host is not None else None
 
+    def stop(self) -> None:
+        """Take the time now, if ``end`` comes later."""
+        self._seconds = time.perf_counter() - self._start
+
     def end(self, error: Exception | None) -> None:
         """Send the second signal."""
-        seconds = time.perf_counter() - self._start
-        outcome = Outcome(seconds, self._rows, self._coordinator, error)
+        if self._seconds is None:
+            self.stop()
+        outcome = Outcome(self._seconds or 0.0, self._rows, self._coordinator, error)
         after_statement.send(self._sender, statement=self._statement, outcome=outcome)
 
 

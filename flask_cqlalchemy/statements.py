@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cassandra.cqlengine import ValidationError
@@ -22,8 +23,9 @@ from cassandra.cqlengine.statements import (
     UpdateStatement,
     ValueQuoter,
 )
-from cassandra.cqltypes import DateType
+from cassandra.cqltypes import DateType, MapType, TimeType, TimeUUIDType
 from cassandra.query import UNSET_VALUE, BoundStatement, PreparedStatement
+from cassandra.util import Time
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -56,16 +58,22 @@ def compile_statement(statement: BaseCQLStatement) -> tuple[str, list[Any]]:
     """Return the statement's CQL with ``?`` for each value, and the values in order."""
     values: dict[str, Any] = statement.get_context()
     given = {name: getattr(statement, name, None) for name in _MARKERS}
+    # A limit or a TTL of 0 is none; a timestamp of 0 is one.
+    used = {
+        name: value
+        for name, value in given.items()
+        if value or (name == "timestamp" and value is not None)
+    }
     try:
-        for name, value in given.items():
-            if value:
-                values[name] = statement.timestamp_normalized if name == "timestamp" else value
-                setattr(statement, name, _MARKERS[name])
+        for name, value in used.items():
+            values[name] = value
+            if name == "timestamp" and value:
+                values[name] = statement.timestamp_normalized
+            setattr(statement, name, _MARKERS[name])
         text = str(statement)
     finally:
-        for name, value in given.items():
-            if value:
-                setattr(statement, name, value)
+        for name, value in used.items():
+            setattr(statement, name, value)
     names: list[str] = []
 
     def replace(match: re.Match[str]) -> str:
@@ -128,6 +136,26 @@ def bind(prepared: PreparedStatement, values: Sequence[Any], subject: str) -> Bo
         ) from error
 
 
+@contextmanager
+def naming(label: str, kind: str, value: Any) -> Iterator[None]:
+    """Raise whatever a conversion raises as a ``ValidationError`` that names the column.
+
+    :param label: the model and the column.
+    :param kind: the column's type in CQL.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        # cqlengine names the column by its attribute, and none inside a collection.
+        if label.rpartition(".")[2] in str(error):
+            raise
+        raise ValidationError(f"{label}: {error}") from error
+    except Exception as error:
+        raise ValidationError(
+            f"{label}: a {type(value).__name__} cannot be stored as {kind} ({_shorten(error)})"
+        ) from error
+
+
 def _serialize(prepared: PreparedStatement, values: Sequence[Any]) -> list[Any]:
     """Do what the driver's ``bind`` does, which looks for encrypted columns once a value."""
     state = prepared.__dict__
@@ -149,12 +177,44 @@ def _serialize(prepared: PreparedStatement, values: Sequence[Any]) -> list[Any]:
 
 
 def _serializer(cqltype: Any) -> Callable[[Any, int], bytes]:
+    serialize: Callable[[Any, int], bytes] = cqltype.serialize
+    # Before timestamps: to the driver a time UUID is one.
+    if issubclass(cqltype, TimeUUIDType):
+        return lambda value, version: serialize(_with_time(value), version)
     if issubclass(cqltype, DateType):
         # cqlengine gives milliseconds, for which the driver tries a datetime and a date first.
-        pack, other = struct.Struct(">q").pack, cqltype.serialize
-        return lambda value, version: pack(value) if type(value) is int else other(value, version)
-    serialize: Callable[[Any, int], bytes] = cqltype.serialize
+        pack = struct.Struct(">q").pack
+        return lambda value, version: (
+            pack(value) if type(value) is int else serialize(value, version)
+        )
+    if issubclass(cqltype, MapType):
+        return lambda value, version: serialize(_without_null(value), version)
+    if issubclass(cqltype, TimeType):
+        return lambda value, version: serialize(_of_a_day(value), version)
     return serialize
+
+
+def _without_null(value: Any) -> Any:
+    """Refuse what the driver would write as an empty value."""
+    if isinstance(value, Mapping) and None in value.values():
+        raise ValueError("a map has no null")
+    return value
+
+
+def _with_time(value: Any) -> Any:
+    """Refuse a UUID that Cassandra would refuse without a word of the column."""
+    version = getattr(value, "version", 1)
+    if version != 1:
+        raise ValueError(f"its version is {version}, and must be 1")
+    return value
+
+
+def _of_a_day(value: Any) -> Any:
+    """Refuse a time that Cassandra stores, and nobody can read."""
+    nanoseconds = getattr(value, "nanosecond_time", 0)
+    if not 0 <= nanoseconds < Time.DAY:
+        raise ValueError(f"{nanoseconds} ns are not within a day")
+    return value
 
 
 def _find_culprit(
@@ -165,7 +225,7 @@ def _find_culprit(
         if value is None or value is UNSET_VALUE:
             continue
         try:
-            column.type.serialize(value, prepared.protocol_version)
+            _serializer(column.type)(value, prepared.protocol_version)
         except Exception:
             cql_type = column.type.cql_parameterized_type()
             return column.name, "text" if cql_type == "varchar" else cql_type, value

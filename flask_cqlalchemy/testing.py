@@ -125,7 +125,9 @@ def _written_tables(query: Any, session: Any) -> Iterator[Table]:
                 text = prepared.query_string if prepared else ""
             yield from _tables_in(text, query.keyspace)
     elif isinstance(query, BoundStatement):
-        yield from _tables_in(query.prepared_statement.query_string, query.keyspace)
+        # Without markers a bound statement does not know its keyspace.
+        prepared = query.prepared_statement
+        yield from _tables_in(prepared.query_string, query.keyspace or prepared.keyspace)
     elif isinstance(query, SimpleStatement):
         yield from _tables_in(query.query_string, query.keyspace)
 

@@ -27,7 +27,7 @@ from .instances import (
 )
 from .selects import MAX_SHAPES
 from .signals import StatementInfo
-from .statements import bind
+from .statements import bind, naming
 
 if TYPE_CHECKING:
     from cassandra.cqlengine.query import BatchQuery
@@ -55,6 +55,10 @@ class _Column:
     is_null: Callable[[Any], bool]
     default: Callable[[], Any] | None
     is_timestamp: bool
+    is_key: bool
+    #: ``Model.column``, and the type in CQL, for errors.
+    label: str
+    kind: str
 
     def convert(self, given: Any) -> tuple[Any, Any]:
         """Return a value as an instance has it, and as it is bound.
@@ -62,16 +66,24 @@ class _Column:
         :raises ValidationError: naming the column, if it cannot be stored.
         """
         if self.container is not None and self.container.holds(given):
-            return (self.container.kind(given), given) if given else (given, None)
+            return self.container.kind(given), given or None
         if (
             self.is_timestamp
             and given.__class__ is datetime
             and not columns.DateTime.truncate_microseconds
         ):
             return given, self.to_database(given)
-        value = self.validate(None if given is None else self.to_python(given))
-        # Cassandra cannot tell an empty collection from none.
-        return value, None if self.is_null(value) else self.to_database(value)
+        if given is None:
+            if self.is_key:
+                raise ValidationError(f"{self.label}, of the primary key, is missing.")
+            self.validate(None)
+            return None, None
+        with naming(self.label, self.kind, given):
+            value = self.validate(self.to_python(given))
+            if self.is_null(value):
+                # Cassandra cannot tell an empty collection from none.
+                return value, None
+            return value, self.to_database(value)
 
 
 @dataclass(frozen=True)
@@ -107,6 +119,9 @@ def make_write_plan(model: type[BoundModel]) -> WritePlan | None:
             column._val_is_null,
             column.get_default if column.has_default else None,
             type(column) is columns.DateTime,
+            column.is_primary_key,
+            f"{model.__name__}.{name}",
+            column.db_type,
         )
         for name, column in model._columns.items()
     }
@@ -152,10 +167,12 @@ def bind_insert(
     *,
     ttl: int | None = None,
     timestamp: int | None = None,
+    defaults: bool = True,
 ) -> tuple[BoundStatement, StatementInfo, dict[str, Any]]:
     """Make the INSERT of a row.
 
-    :param given: values by the names of columns; the others take their defaults.
+    :param given: values by the names of columns.
+    :param defaults: whether the others take their defaults; an instance has done so before.
     :param ttl: seconds.
     :param timestamp: microseconds since 1970.
     :returns: the statement, what it is, and the row by the names of columns.
@@ -173,7 +190,7 @@ def bind_insert(
                 row[name], bound = column.convert(value)
                 values.append(bound)
         else:
-            value, bound = column.convert(column.default() if column.default else None)
+            value, bound = column.convert(column.default() if defaults and column.default else None)
             row[name] = value
             values.append(UNSET_VALUE if bound is None else bound)
     used: tuple[str, ...] = ()
@@ -209,7 +226,7 @@ def insert_instance(instance: BoundModel, plan: WritePlan) -> None:
     :raises ValidationError: naming the column whose value cannot be stored.
     """
     given = given_values(instance)
-    row = _insert(type(instance), plan, given, instance._batch, instance._ttl)
+    row = _insert(type(instance), plan, given, instance._batch, instance._ttl, defaults=False)
     make_light(instance, row)
 
 
@@ -219,11 +236,20 @@ def _insert(
     given: Mapping[str, Any],
     batch: BatchQuery | None,
     ttl: int | None,
+    *,
+    defaults: bool = True,
 ) -> dict[str, Any]:
     connection, keyspace = model._resolve()
     timestamp = None if batch is None else microseconds(batch)
     statement, info, row = bind_insert(
-        model, plan, given, connection, keyspace, ttl=ttl or None, timestamp=timestamp
+        model,
+        plan,
+        given,
+        connection,
+        keyspace,
+        ttl=ttl or None,
+        timestamp=timestamp,
+        defaults=defaults,
     )
     if batch is None:
         connection.execute(statement, subject=info)
@@ -283,12 +309,9 @@ def bind_update(
     """Make the UPDATE of a row that was not read. None removes a value.
 
     :param given: the whole primary key, and the columns to write.
-    :raises ValidationError: naming the column whose value cannot be stored, or that is missing.
+    :raises ValidationError: naming the column whose value cannot be stored.
     """
-    check_key(model, given)
     changes = {name: value for name, value in given.items() if name in plan.settable}
-    if not changes:
-        raise ValidationError(f"{model.__name__}: only the key is given, and no column to write.")
     values = [plan.settable[name].convert(value)[1] for name, value in changes.items()]
     return _bind_update(model, plan, changes, values, given, connection, keyspace)
 
@@ -302,6 +325,16 @@ def check_key(model: type[BoundModel], given: Mapping[str, Any]) -> None:
     for name in model._primary_keys:
         if given.get(name) is None:
             raise ValidationError(f"{model.__name__}: {name}, of the primary key, is missing.")
+
+
+def check_changes(model: type[BoundModel], given: Mapping[str, Any]) -> None:
+    """Refuse an update without the whole primary key, or without a column to write.
+
+    :raises ValidationError: naming the column.
+    """
+    check_key(model, given)
+    if given.keys() <= model._primary_keys.keys():
+        raise ValidationError(f"{model.__name__}: only the key is given, and no column to write.")
 
 
 def _bind_update(

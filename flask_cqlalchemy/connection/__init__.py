@@ -34,7 +34,7 @@ from ..config import PREFIX, Settings
 from ..errors import CassandraUnavailable, ConfigError
 from ..guardrails import count_repetition
 from ..protocol import install
-from ..signals import StatementInfo, describe, is_observed, observe
+from ..signals import Observation, StatementInfo, describe, is_observed, observe
 from .errors import OUTAGES, RetryPolicy, kit_error, reasons, translate, translated
 from .options import KitCluster, check_workers, cluster_options
 from .prepared import CacheMetrics, StatementCache
@@ -77,28 +77,39 @@ class _Rows(ResultSet):  # type: ignore[misc]
         # The driver has made a ResultSet of this answer; another would only do it again.
         self.__dict__.update(first.__dict__)
         self._current_rows: Any = first.current_rows
+        self._observation: Observation | None = None
         self.subject = subject
         self.connection = connection
 
     def fetch_next_page(self) -> None:
         if self.has_more_pages:
-            self.response_future.start_fetching_next_page()
+            self.start_next_page()
             self.take_next_page()
         else:
             self._current_rows = []
 
-    def take_next_page(self) -> None:
-        """Wait for the page that ``response_future.start_fetching_next_page()`` asked for."""
-        if is_observed():
-            with observe(self.connection.find_app(), _info(self.subject, None)) as observation:
-                self._take_next_page()
-                observation.note(self.current_rows, self.response_future)
-        else:
-            self._take_next_page()
+    def start_next_page(self) -> None:
+        """Ask for the next page; ``take_next_page`` waits for it."""
+        find_app = self.connection.find_app
+        self._observation = None
+        if is_observed(find_app):
+            self._observation = Observation(find_app(), _info(self.subject, None))
+        self.response_future.start_fetching_next_page()
 
-    def _take_next_page(self) -> None:
-        with translated(str(self.subject), idempotent=True):
-            self._current_rows = self.response_future.result().current_rows
+    def take_next_page(self) -> None:
+        """Wait for the page that ``start_next_page`` asked for."""
+        error: Exception | None = None
+        try:
+            with translated(str(self.subject), idempotent=True):
+                self._current_rows = self.response_future.result().current_rows
+        except Exception as raised:
+            error = raised
+            raise
+        finally:
+            if self._observation is not None:
+                rows = self.current_rows if error is None else None
+                self._observation.note(rows, self.response_future)
+                self._observation.end(error)
 
 
 def _info(subject: str | StatementInfo, query: Any) -> StatementInfo:
@@ -212,7 +223,7 @@ class Connection:
         """
         if has_request_context() and paging_state is None and query.__class__ is BoundStatement:
             count_repetition(self.settings.guardrails, query, subject)
-        if not is_observed():
+        if not is_observed(self.find_app):
             return self._execute(query, parameters, subject, timeout, paging_state)
         with observe(self.find_app(), _info(subject, query)) as observation:
             rows = self._execute(query, parameters, subject, timeout, paging_state)
