@@ -240,6 +240,7 @@ def make_light(instance: BoundModel, row: dict[str, Any]) -> None:
     """Make an instance whose row has been written one as if it had been read."""
     values = instance.__dict__.get("_values")
     if values is None:
+        forget_changes(instance)
         return
     state = {
         name: value for name, value in instance.__dict__.items() if name not in _MADE_BY_CQLENGINE

@@ -244,7 +244,8 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
     @property
     def _has_write_options(self) -> bool:
         """Whether a write needs cqlengine's statements: all but a batch and a TTL do."""
-        if len(self.__dict__) == 1:
+        state = self.__dict__
+        if len(state) - ("_batch" in state) == 1:
             return False
         return bool(
             self._timestamp

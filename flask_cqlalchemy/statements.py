@@ -120,7 +120,8 @@ def bind(prepared: PreparedStatement, values: Sequence[Any], subject: str) -> Bo
             return prepared.bind(values)
         bound = BoundStatement(prepared)
         bound.values = _serialize(prepared, values)
-        bound.raw_values = values
+        # The driver prints these; a statement of ours shows no values.
+        bound.raw_values = None
         return bound
     except ValidationError:
         raise

@@ -280,11 +280,13 @@ def update(instance: BoundModel, plan: WritePlan, given: Mapping[str, Any]) -> b
     for column in plan.required:
         if column.name not in wanted:
             column.validate(row.get(column.name))
+    kept: dict[str, Any] = {}
     changes: dict[str, Any] = {}
     values: list[Any] = []
     for name, value in wanted.items():
         column = plain[name]
         stored, bound = (value, value) if value.__class__ is column.exact else column.convert(value)
+        kept[name] = stored
         if stored != (originals[name] if name in originals else row.get(name)):
             changes[name] = stored
             values.append(bound)
@@ -293,7 +295,7 @@ def update(instance: BoundModel, plan: WritePlan, given: Mapping[str, Any]) -> b
         connection, keyspace = model._resolve()
         statement, info = _bind_update(model, plan, changes, values, row, connection, keyspace)
         connection.execute(statement, subject=info)
-        row.update(changes)
+    row.update(kept)
     if originals:
         forget_changes(instance)
     return True
