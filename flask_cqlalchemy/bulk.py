@@ -204,7 +204,7 @@ class _Row:
 _Maker = Callable[[int, Any], _Request]
 
 
-def _write(
+def write(
     model: type[BoundModel],
     rows: Iterable[Any],
     make: _Maker,
@@ -215,6 +215,7 @@ def _write(
 ) -> BulkResult:
     """Write all rows.
 
+    :param make: one of ``inserts``, ``updates`` and ``deletes``.
     :raises BulkError: with the result, if a row was not written; its cause is what the iterable
         raised, if it did.
     """
@@ -316,52 +317,32 @@ def _collect(act: Callable[[Batch], object], model: type[BoundModel]) -> tuple[A
     return batch.to_statement()
 
 
-def bulk_create(
-    model: type[BoundModel],
-    rows: Iterable[Mapping[str, Any] | BoundModel],
-    *,
-    concurrency: int = CONCURRENCY,
-    ttl: int | None = None,
-    on_progress: Progress | None = None,
-    max_failures: int = MAX_FAILURES,
-) -> BulkResult:
-    """Insert rows; see ``CQLAlchemy.bulk_create``."""
+def inserts(model: type[BoundModel], ttl: int | None) -> _Maker:
+    """Return what makes the INSERT of a row.
+
+    :param ttl: seconds until it vanishes.
+    """
     connection, keyspace = model._resolve()
     plan = model._write_plan
 
     def make(index: int, row: Any) -> _Request:
         given = _given(model, row)
+        is_instance = isinstance(row, model)
         if plan is None:
             # A copy: saving marks an instance as stored, which this one is not yet.
-            instance = copy.deepcopy(row) if isinstance(row, model) else model(**given)
+            instance = copy.deepcopy(row) if is_instance else model(**given)
             statement, info = _collect(lambda batch: instance.batch(batch).ttl(ttl).save(), model)
             return _Request(_Row(index, row), statement, info)
-        is_instance = isinstance(row, model)
         statement, info, stored = bind_insert(
             model, plan, given, connection, keyspace, ttl=ttl, defaults=not is_instance
         )
-        keep = stored if is_instance else None
-        return _Request(_Row(index, row, keep), statement, info)
+        return _Request(_Row(index, row, stored if is_instance else None), statement, info)
 
-    return _write(
-        model,
-        rows,
-        make,
-        concurrency=concurrency,
-        on_progress=on_progress,
-        max_failures=max_failures,
-    )
+    return make
 
 
-def bulk_update(
-    model: type[BoundModel],
-    rows: Iterable[Mapping[str, Any]],
-    *,
-    concurrency: int = CONCURRENCY,
-    on_progress: Progress | None = None,
-    max_failures: int = MAX_FAILURES,
-) -> BulkResult:
-    """Update rows; see ``CQLAlchemy.bulk_update``."""
+def updates(model: type[BoundModel]) -> _Maker:
+    """Return what makes the UPDATE of a row that was not read."""
     connection, keyspace = model._resolve()
     plan = model._write_plan
 
@@ -378,25 +359,11 @@ def bulk_update(
             )
         return _Request(_Row(index, row), statement, info)
 
-    return _write(
-        model,
-        rows,
-        make,
-        concurrency=concurrency,
-        on_progress=on_progress,
-        max_failures=max_failures,
-    )
+    return make
 
 
-def bulk_delete(
-    model: type[BoundModel],
-    keys: Iterable[Any],
-    *,
-    concurrency: int = CONCURRENCY,
-    on_progress: Progress | None = None,
-    max_failures: int = MAX_FAILURES,
-) -> BulkResult:
-    """Delete rows; see ``CQLAlchemy.bulk_delete``."""
+def deletes(model: type[BoundModel]) -> _Maker:
+    """Return what makes the DELETE of a row, by its whole primary key."""
     connection, keyspace = model._resolve()
     plan = model._write_plan
 
@@ -410,14 +377,7 @@ def bulk_delete(
             )
         return _Request(_Row(index, given), statement, info)
 
-    return _write(
-        model,
-        keys,
-        make,
-        concurrency=concurrency,
-        on_progress=on_progress,
-        max_failures=max_failures,
-    )
+    return make
 
 
 # Reading

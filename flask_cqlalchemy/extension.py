@@ -376,11 +376,11 @@ class CQLAlchemy:
         :raises BulkError: if not all of them; its ``result`` says how many were, and which failed
             why. What ``rows`` itself raises is its cause.
         """
-        return bulk.bulk_create(
+        return bulk.write(
             model,
             rows,
+            bulk.inserts(model, ttl),
             concurrency=concurrency,
-            ttl=ttl,
             on_progress=on_progress,
             max_failures=max_failures,
         )
@@ -399,9 +399,10 @@ class CQLAlchemy:
         :param rows: mappings, each with the whole primary key and the columns to write; None
             removes a value. The other parameters, the result and the errors are ``bulk_create``'s.
         """
-        return bulk.bulk_update(
+        return bulk.write(
             model,
             rows,
+            bulk.updates(model),
             concurrency=concurrency,
             on_progress=on_progress,
             max_failures=max_failures,
@@ -421,9 +422,10 @@ class CQLAlchemy:
         :param keys: whole primary keys, as in ``get_many``, or instances. The other parameters, the
             result and the errors are ``bulk_create``'s.
         """
-        return bulk.bulk_delete(
+        return bulk.write(
             model,
             keys,
+            bulk.deletes(model),
             concurrency=concurrency,
             on_progress=on_progress,
             max_failures=max_failures,

@@ -1,4 +1,4 @@
-"""What the tests of statements share: finding a model, and seeing what is sent."""
+"""What the tests of statements share: an application, its models, and what it sends."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from cassandra.cluster import ResponseFuture
 from cassandra.query import BatchStatement, BoundStatement
+from flask import Flask
 
 from flask_cqlalchemy import CQLAlchemy
 
@@ -20,6 +21,17 @@ def model(database: CQLAlchemy, name: str) -> Any:
 def user_type(database: CQLAlchemy, name: str) -> Any:
     """The user type of that name."""
     return next(known for known in database.registry.types if known.__name__ == name)
+
+
+@contextmanager
+def application(database: CQLAlchemy, config: dict[str, Any]) -> Iterator[Flask]:
+    """An application that uses ``database``, for all tests of a module."""
+    app = Flask(__name__)
+    app.config.from_mapping(config, TESTING=True)
+    database.init_app(app)
+    yield app
+    with app.app_context():
+        database.close()
 
 
 @contextmanager

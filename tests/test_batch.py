@@ -25,7 +25,7 @@ from flask import Flask
 from flask_cqlalchemy import Batch, BatchTooLarge, CQLAlchemy
 from flask_cqlalchemy.batch import MAX_STATEMENTS
 
-from .cql_helpers import model, sent
+from .cql_helpers import application, model, sent
 
 UTC = datetime.timezone.utc
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
@@ -88,12 +88,8 @@ def database() -> CQLAlchemy:
 
 @pytest.fixture(scope="module")
 def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    app = Flask(__name__)
-    app.config.from_mapping(cassandra_config, TESTING=True)
-    database.init_app(app)
-    yield app
-    with app.app_context():
-        database.close()
+    with application(database, cassandra_config) as app:
+        yield app
 
 
 def texts(note: Any) -> dict[int, str | None]:

@@ -21,7 +21,7 @@ from flask_cqlalchemy import (
 )
 from flask_cqlalchemy.bulk import BulkResult
 
-from .cql_helpers import model, sent, text_of, user_type
+from .cql_helpers import application, model, sent, text_of, user_type
 
 
 def define(db: CQLAlchemy) -> CQLAlchemy:
@@ -95,12 +95,8 @@ def database() -> CQLAlchemy:
 
 @pytest.fixture(scope="module")
 def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    app = Flask(__name__)
-    app.config.from_mapping(cassandra_config, TESTING=True)
-    database.init_app(app)
-    yield app
-    with app.app_context():
-        database.close()
+    with application(database, cassandra_config) as app:
+        yield app
 
 
 def items(count: int) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ from flask import Flask
 
 from flask_cqlalchemy import CQLAlchemy
 
-from .cql_helpers import model, user_type
+from .cql_helpers import application, model, user_type
 
 UTC = datetime.timezone.utc
 EPOCH = datetime.datetime(1970, 1, 1)
@@ -79,12 +79,8 @@ def database() -> CQLAlchemy:
 
 @pytest.fixture(scope="module")
 def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    app = Flask(__name__)
-    app.config.from_mapping(cassandra_config, TESTING=True)
-    database.init_app(app)
-    yield app
-    with app.app_context():
-        database.close()
+    with application(database, cassandra_config) as app:
+        yield app
 
 
 def moment(milliseconds: int) -> datetime.datetime:

@@ -16,7 +16,7 @@ from flask import Flask
 from flask_cqlalchemy import CQLAlchemy, NoAppError, OutcomeUnknown, RequestTimedOut
 from flask_cqlalchemy.testing import Cleaner
 
-from .cql_helpers import model, sent
+from .cql_helpers import application, model, sent
 from .local_helpers import wait_until
 
 
@@ -53,12 +53,8 @@ def database() -> CQLAlchemy:
 
 @pytest.fixture(scope="module")
 def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    app = Flask(__name__)
-    app.config.from_mapping(cassandra_config, TESTING=True)
-    database.init_app(app)
-    yield app
-    with app.app_context():
-        database.close()
+    with application(database, cassandra_config) as app:
+        yield app
 
 
 INSERT = "INSERT INTO post (blog, id, title) VALUES (?, ?, ?)"

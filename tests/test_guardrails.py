@@ -13,7 +13,7 @@ from flask import Flask
 from flask_cqlalchemy import CQLAlchemy, GuardrailError
 from flask_cqlalchemy.errors import GuardrailWarning
 
-from .cql_helpers import model, sent
+from .cql_helpers import application, model, sent
 
 # The applications of ``rails`` write over connections of their own.
 pytestmark = pytest.mark.cassandra_writes_elsewhere
@@ -44,12 +44,8 @@ def database() -> CQLAlchemy:
 
 @pytest.fixture(scope="module")
 def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    app = Flask(__name__)
-    app.config.from_mapping(cassandra_config, TESTING=True)
-    database.init_app(app)
-    yield app
-    with app.app_context():
-        database.close()
+    with application(database, cassandra_config) as app:
+        yield app
 
 
 Rails = Callable[[Any], Flask]

@@ -17,7 +17,7 @@ from flask import Flask
 
 from flask_cqlalchemy import CQLAlchemy, before_statement
 
-from .cql_helpers import sent, text_of
+from .cql_helpers import application, sent, text_of
 
 db = CQLAlchemy()
 
@@ -81,12 +81,8 @@ def database() -> CQLAlchemy:
 
 @pytest.fixture(scope="module")
 def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    app = Flask(__name__)
-    app.config.from_mapping(cassandra_config, TESTING=True)
-    database.init_app(app)
-    yield app
-    with app.app_context():
-        database.close()
+    with application(database, cassandra_config) as app:
+        yield app
 
 
 FULL: dict[str, Any] = {

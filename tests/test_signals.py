@@ -25,7 +25,7 @@ from flask_cqlalchemy import (
 )
 from flask_cqlalchemy.signals import Outcome, StatementInfo
 
-from .cql_helpers import model, sent
+from .cql_helpers import application, model, sent
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +53,8 @@ def database() -> CQLAlchemy:
 
 @pytest.fixture(scope="module")
 def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    app = Flask(__name__)
-    app.config.from_mapping(cassandra_config, TESTING=True)
-    database.init_app(app)
-    yield app
-    with app.app_context():
-        database.close()
+    with application(database, cassandra_config) as app:
+        yield app
 
 
 @pytest.fixture(autouse=True)
