@@ -20,7 +20,13 @@ from cassandra.cqlengine import CQLEngineException, ValidationError, columns, fu
 from cassandra.cqlengine import connection as cqlengine_connection
 from cassandra.cqlengine.models import Model as StockModel
 from cassandra.cqlengine.operators import QueryOperatorException
-from cassandra.cqlengine.query import LWTException, QueryException
+from cassandra.cqlengine.query import (
+    BatchQuery,
+    BatchType,
+    ContextQuery,
+    LWTException,
+    QueryException,
+)
 from cassandra.query import BoundStatement
 from flask import Flask
 from werkzeug.exceptions import NotFound
@@ -209,7 +215,29 @@ READS: list[Callable[[Any], Any]] = [
     lambda event: list(event.filter(event.room == "big", event.at > TIMES[0])),
     lambda event: list(event.objects.consistency(1).filter(room="big")),
     lambda event: list(event.objects.timeout(5).filter(room="big")),
+    lambda event: list(event.objects(room="big", at__in=TIMES[:2])),
+    lambda event: list(event.objects(room="big").all()),
+    lambda event: event.objects(room="big").order_by("-at").limit(1).first(),
+    lambda event: list(event.objects(room="big").order_by("-at").order_by()),
+    lambda event: sorted(row.seat for row in event.objects(scores__contains=1).allow_filtering()),
+    lambda event: [
+        (row.title, row.host, row.price)
+        for row in event.objects(room="big").only(["title", "host"])
+    ],
+    lambda event: event.objects(room="small").filter(at=TIMES[3]).count(),
+    lambda event: [row.seat for row in event.objects.filter(room="big", uid=UIDS[1])],
+    lambda event: with_context(event),
+    lambda event: event.objects(room="big").first() == event.objects(room="big")[0],
+    lambda event: event.objects(room="big") == event.objects(room="big"),
+    lambda event: [key for key in event.objects(room="big").first()],  # noqa: C416
+    lambda event: event.objects(room="big").first()["title"],
+    lambda event: str(event.objects(room="big").first()).rpartition(".")[2],
 ]
+
+
+def with_context(event: Any) -> Any:
+    with ContextQuery(event, keyspace=event._get_keyspace()) as there:
+        return list(there.objects(room="big"))
 
 
 @pytest.mark.parametrize("number", range(len(READS)))
@@ -246,7 +274,32 @@ WRITES: list[Callable[[Any], Any]] = [
     lambda event: event.create(room="big", host="static only"),
     lambda event: event.if_not_exists().create(room="big", at=TIMES[4], seat=9),
     lambda event: change_in_place(event),
+    lambda event: at(event).update(scores__remove={"go"}),
+    lambda event: at(event).update(notes=[], scores={"a": 1}),
+    lambda event: at(event).if_exists().update(title="is there"),
+    lambda event: at(event).if_exists().delete(),
+    lambda event: at(event).iff(title="title 1", price=decimal.Decimal("0.5")).delete(),
+    lambda event: at(event).timestamp(datetime.timedelta(seconds=9)).update(title="later"),
+    lambda event: event(room="big", at=TIMES[1], seat=1).update(title="blind", tags={"b"}),
+    lambda event: at(event).first().iff(title="title 1").update(title="if"),
+    lambda event: at(event).first().ttl(500).update(title="for a while"),
+    lambda event: event.objects(room="big").update(host="for the partition"),
+    lambda event: event.timestamp(datetime.timedelta(seconds=1)).create(
+        room="big", at=TIMES[4], seat=9, title="stamped"
+    ),
+    lambda event: in_a_batch(event),
+    lambda event: in_a_batch(event, batch_type=BatchType.Unlogged),
+    lambda event: in_a_batch(event, timestamp=datetime.timedelta(seconds=9)),
 ]
+
+
+def in_a_batch(event: Any, **options: Any) -> None:
+    with BatchQuery(**options) as batch:
+        event.batch(batch).create(room="big", at=TIMES[4], seat=9, title="together", notes=["n"])
+        at(event, 0).batch(batch).update(title="changed", tags__add={"t"})
+        at(event).batch(batch).delete()
+        row = event(room="big", at=TIMES[4], seat=8, scores={"go": 1})
+        row.batch(batch).save()
 
 
 def change_in_place(event: Any) -> None:
@@ -296,6 +349,13 @@ ERRORS: list[Callable[[Any], Any]] = [
     lambda event: event.create(room="big", at=TIMES[0], seat="three"),
     lambda event: at(event).first().update(nothing=1),
     lambda event: at(event).first().update(price="a lot"),
+    lambda event: event.objects(room="big").iff(nothing=1).update(title="x"),
+    lambda event: event.objects(room="big").only(["title"]).only(["seat"]),
+    lambda event: event.objects(room="big").fetch_size(0),
+    lambda event: event.objects(room="big")["title"],
+    lambda event: at(event, 4).if_exists().update(title="x"),
+    lambda event: event.batch("no batch"),
+    lambda event: event.objects(pk__token=5),
 ]
 
 
