@@ -102,9 +102,8 @@ class _Contents:
             )
         self.entries.append(_Entry(bound, info))
 
-    @property
-    def subject(self) -> str:
-        """The tables, for errors and signals."""
+    def __str__(self) -> str:
+        """Return the tables, for errors and signals."""
         return ", ".join(sorted({entry.info.subject for entry in self.entries}))
 
     def parts(self) -> list[list[_Entry]]:
@@ -118,7 +117,7 @@ class _Contents:
         partitions: dict[object, list[_Entry]] = {}
         for entry in self.entries:
             partitions.setdefault(entry.partition, []).append(entry)
-        check_partitions(settings.guardrails, len(partitions), self.subject, self.kind)
+        check_partitions(settings.guardrails, len(partitions), self, self.kind)
         limit = settings.batch_size * 1024
         # Cassandra does not limit a batch to one partition.
         sizes = _sizes(partitions.values()) if len(partitions) > 1 else [0]
@@ -128,7 +127,7 @@ class _Contents:
         if self.kind == "unlogged":
             return list(_split(partitions.values(), sizes, limit))
         raise BatchTooLarge(
-            f"{self.subject}: a {self.kind} batch of {len(self.entries)} statements, "
+            f"{self}: a {self.kind} batch of {len(self.entries)} statements, "
             f"{size / 1024:.0f} KiB, on {len(partitions)} partitions; Cassandra takes "
             f"{settings.batch_size} KiB ({PREFIX}BATCH_SIZE) and {MAX_STATEMENTS} statements. Use "
             "smaller batches, or writes that need no batch: db.bulk_create()."
@@ -158,7 +157,7 @@ class _Contents:
         is_heard = is_observed(self.connection.find_app)
         text = "\n".join(entry.info.cql for entry in part) if is_heard else ""
         model = models.pop() if len(models) == 1 else None
-        return statement, StatementInfo("batch", self.subject, text, model)
+        return statement, StatementInfo("batch", str(self), text, model)
 
 
 @dataclass(frozen=True)

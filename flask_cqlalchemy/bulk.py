@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cassandra.cqlengine import ValidationError
@@ -23,7 +23,6 @@ from .batch import Batch
 from .connection import kit_error
 from .errors import BulkError, CassandraUnavailable, CQLAlchemyError, OutcomeUnknown
 from .instances import given_values, make_light
-from .protocol import mark_for_instances
 from .signals import Observation, StatementInfo, is_observed
 from .writes import (
     bind_delete,
@@ -85,11 +84,15 @@ class BulkResult:
 
 @dataclass(frozen=True)
 class _Request:
-    """A statement to send, and what for."""
+    """A statement to send, and what for.
+
+    :ivar observation: what tells of it, if anybody listens.
+    """
 
     item: Any
     statement: Statement
     info: StatementInfo
+    observation: Observation | None = None
 
 
 class _Pipeline:
@@ -125,8 +128,9 @@ class _Pipeline:
                 yield self._take()
 
     def _send(self, request: _Request) -> None:
-        if is_observed(self._connection.find_app):
-            request = _observed(request, self._connection)
+        find_app = self._connection.find_app
+        if is_observed(find_app):
+            request = replace(request, observation=Observation(find_app(), request.info))
         future = self._connection.session.execute_async(request.statement)
         future.add_callbacks(
             self._succeed,
@@ -138,16 +142,17 @@ class _Pipeline:
     # In the driver's thread
 
     def _succeed(self, rows: Any, request: _Request, future: ResponseFuture) -> None:
-        if isinstance(request, _ObservedRequest):
-            request.observation.stop()
-        self._answers.append((request, rows, future, None))
-        if 0 < self._awaited <= len(self._answers):
-            self._enough.set()
+        self._answer(request, rows, future, None)
 
     def _fail(self, error: Exception, request: _Request, future: ResponseFuture) -> None:
-        if isinstance(request, _ObservedRequest):
+        self._answer(request, None, future, error)
+
+    def _answer(
+        self, request: _Request, rows: Any, future: ResponseFuture, error: Exception | None
+    ) -> None:
+        if request.observation is not None:
             request.observation.stop()
-        self._answers.append((request, None, future, error))
+        self._answers.append((request, rows, future, error))
         if 0 < self._awaited <= len(self._answers):
             self._enough.set()
 
@@ -169,20 +174,10 @@ class _Pipeline:
         if raised is not None:
             idempotent = bool(request.statement.is_idempotent)
             error = kit_error(raised, request.info.subject, idempotent=idempotent)
-        if isinstance(request, _ObservedRequest):
+        if request.observation is not None:
             request.observation.note(rows, future)
             request.observation.end(error)
         return request, rows, error
-
-
-@dataclass(frozen=True)
-class _ObservedRequest(_Request):
-    observation: Observation
-
-
-def _observed(request: _Request, connection: Connection) -> _ObservedRequest:
-    observation = Observation(connection.find_app(), request.info)
-    return _ObservedRequest(request.item, request.statement, request.info, observation)
 
 
 # Writing
@@ -394,7 +389,6 @@ def get_many(
         for index, given in enumerate(keys):
             query = model.objects.filter(**_key_of(model, given))
             _, statement, info = query._bind_select(0)
-            mark_for_instances(statement)
             found.append(None)
             yield _Request(index, statement, info)
 

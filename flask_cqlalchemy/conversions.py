@@ -45,9 +45,12 @@ _EXACT_TYPES: dict[type[columns.Column], type] = {
 #: Elements that cqlengine allows in a collection.
 _MOST_ELEMENTS = 65_535
 
-#: How the driver's rows, and a program's values, hold sets and maps.
-_DRIVER_SETS = (set, util.SortedSet)
-_DRIVER_MAPS = (dict, util.OrderedMapSerializedKey)
+#: Of what a collection is made by a plain copy. Rows for instances have lists for sets.
+_COPIED: dict[type, tuple[type, ...]] = {
+    set: (list, set, util.SortedSet),
+    list: (list,),
+    dict: (dict,),
+}
 
 
 def exact_type(column: columns.Column) -> type | None:
@@ -61,7 +64,7 @@ def exact_type(column: columns.Column) -> type | None:
 
 @dataclass(frozen=True)
 class Container:
-    """How to copy a collection all of whose elements are of the exact types.
+    """A collection all of whose elements are of exact types.
 
     :ivar kind: ``set``, ``list`` or ``dict``.
     :ivar element: the exact type of the elements, of a map's keys.
@@ -82,16 +85,9 @@ class Container:
             return False
         return {*map(type, value)} == {self.element}
 
-    def copy(self, value: Any) -> Any:
-        """Return what the driver gave, or a program, as a collection of Python's own."""
-        if self.value is None:
-            return self.kind(value)
-        # The driver's map would serialise each key to find its value.
-        return dict(value.items() if value.__class__ is dict else value._items)
-
 
 def container(column: columns.Column) -> Container | None:
-    """Return how to copy the collections of a column; None where cqlengine has to do it."""
+    """Return what is known of a column's collections; None where cqlengine has to convert them."""
     if type(column) is columns.Map:
         key, value = exact_type(column.key_col), exact_type(column.value_col)
         return Container(dict, key, value) if key and value else None
@@ -108,21 +104,23 @@ def make_reader(column: columns.Column) -> Callable[[Any], Any]:
     if known is None:
         optional = not isinstance(column, columns.BaseContainerColumn)
         return lambda value: None if value is None and optional else column.to_python(value)
-    kind, copy = known.kind, known.copy
-    # Instances get lists for sets, and dictionaries for maps; rows may have the driver's own.
-    quick, others = (dict, _DRIVER_MAPS) if kind is dict else (list, _DRIVER_SETS)
+    kind = known.kind
+    copied = _COPIED[kind]
 
     def read(value: Any) -> Any:
-        if value.__class__ is quick:
+        if value.__class__ in copied:
             return kind(value)
         if value is None:
             return kind()
-        return copy(value) if isinstance(value, others) else column.to_python(value)
+        if value.__class__ is util.OrderedMapSerializedKey:
+            # As a mapping it would serialize each key to find its value.
+            return dict(value._items)
+        return column.to_python(value)
 
     return read
 
 
-def to_milliseconds(column: columns.DateTime, value: Any) -> int | None:
+def _to_milliseconds(column: columns.DateTime, value: Any) -> int | None:
     """Do what ``DateTime.to_database`` does, exactly.
 
     cqlengine multiplies seconds by 1000 in doubles, and stores six in a thousand timestamps as the
@@ -164,7 +162,7 @@ def make_exact(column: columns.Column) -> None:
         column.to_python = lambda value: _keep_length(column, value)
     if isinstance(column, columns.DateTime):
         if type(column).to_database is columns.DateTime.to_database:
-            column.to_database = lambda value: to_milliseconds(column, value)
+            column.to_database = lambda value: _to_milliseconds(column, value)
         if type(column).to_python is columns.DateTime.to_python:
             column.to_python = lambda value: _keep_undecoded(column, value)
     for inner in column.sub_types:

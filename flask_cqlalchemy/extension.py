@@ -192,12 +192,8 @@ class CQLAlchemy:
 
     def resolve(self, bind: str = DEFAULT_BIND) -> tuple[Connection, str]:
         """Return what ``find_connection`` and ``find_keyspace`` do, in one step."""
-        state = None
-        if has_app_context():
-            state = self._states.get(current_app._get_current_object())  # type: ignore[attr-defined]
-        if state is None:
-            state = self._state
-        place = state.places.get(bind) or state.place(bind)
+        state = self._state
+        place = state.place(bind)
         in_context = keyspaces_in_context.get()
         if in_context and (id(state), bind) in in_context:
             return place[0], in_context[id(state), bind]

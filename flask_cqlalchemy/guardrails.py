@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import request
 
@@ -113,11 +113,7 @@ def _trip(rail: Guardrail, name: str, message: str) -> None:
 
 def _program_level() -> int:
     """Return the ``stacklevel``, for ``_trip``, of the innermost line that is the program's."""
-    level, frame = 2, _caller(sys._getframe(1))
+    level, frame = 2, sys._getframe(1).f_back
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_NOT_THE_PROGRAM):
-        level, frame = level + 1, _caller(frame)
+        level, frame = level + 1, frame.f_back
     return level
-
-
-def _caller(frame: Any) -> Any:
-    return frame.f_back

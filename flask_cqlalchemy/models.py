@@ -38,6 +38,7 @@ from .instances import (
     save_state,
 )
 from .query import DMLQuery, QuerySet
+from .signals import StatementInfo
 from .writes import WritePlan, make_write_plan
 from .writes import insert_instance as write_insert_of
 from .writes import update as write_update
@@ -76,6 +77,9 @@ class Database(Protocol):
         """Say whether there is a current application to answer for."""
         ...
 
+
+#: Statements that a model remembers; beyond, it forgets all and begins anew.
+MAX_STATEMENTS = 1000
 
 #: Options of a write that an instance may carry (``timestamp()``, ``iff()`` and so on), with which
 #: cqlengine's statements write it.
@@ -344,6 +348,18 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
         if cls._database.registry.types:
             connection.register_types(keyspace)
         return connection, keyspace
+
+    @classmethod
+    def _remember(cls, key: tuple[Any, ...], cql: str) -> StatementInfo:
+        """Return what a statement is, and keep it, so that its text is made once.
+
+        :param key: the keyspace, the kind of statement, and what else its text depends on.
+        """
+        keyspace, kind = key[:2]
+        if len(cls._plans) >= MAX_STATEMENTS:
+            cls._plans.clear()
+        info = cls._plans[key] = StatementInfo(kind, cls._subject(keyspace), cql, cls)
+        return info
 
     @classmethod
     def create(cls, **kwargs: Any) -> BoundModel:

@@ -32,7 +32,7 @@ from .batch import add_to_batch, microseconds
 from .guardrails import check_filtering, check_in, check_rows
 from .instances import make_instances
 from .protocol import mark_for_instances
-from .selects import MAX_SHAPES, Comparison, copy_clause, find_filter
+from .selects import Comparison, copy_clause, find_filter
 from .signals import StatementInfo
 from .statements import bind, compile_statement, is_idempotent
 from .writes import check_columns, insert
@@ -244,9 +244,6 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
     @property
     def _has_write_options(self) -> bool:
         """Whether a write needs cqlengine's statements: all but a batch and a TTL do."""
-        state = self.__dict__
-        if len(state) - ("_batch" in state) == 1:
-            return False
         return bool(
             self._timestamp
             or self._consistency is not None
@@ -317,17 +314,17 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
 
         :param for_instances: whether nobody but instances will see the rows.
         """
-        connection, bound, info = self._bind_select(limit)
+        connection, bound, info = self._bind_select(limit, for_instances=for_instances)
         if fetch_size is not None:
             bound.fetch_size = fetch_size
-        if for_instances and self.model._is_plain and not self._values_list:
-            mark_for_instances(bound)
         return connection.execute(
             bound, timeout=self._timeout, subject=info, paging_state=paging_state
         )
 
-    def _bind_select(self, limit: int) -> tuple[Connection, BoundStatement, StatementInfo]:
-        """Make the SELECT with ``limit`` in place of the query set's own; 0 is none."""
+    def _bind_select(
+        self, limit: int, *, for_instances: bool = True
+    ) -> tuple[Connection, BoundStatement, StatementInfo]:
+        """Make the SELECT that ``_select`` executes."""
         if self._batch:
             raise CQLEngineException(
                 "Only inserts, updates, and deletes are available in batch mode"
@@ -344,14 +341,10 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             cql, values = compile_statement(statement)
             info = StatementInfo("select", model._subject(keyspace), cql, model)
         else:
-            plans = model._plans
-            known: StatementInfo | None = plans.get(shape)
+            known: StatementInfo | None = model._plans.get(shape)
             if known is None:
                 cql, _ = compile_statement(self._own_clauses()._make_select(limit))
-                if len(plans) >= MAX_SHAPES:
-                    plans.clear()
-                known = StatementInfo("select", model._subject(keyspace), cql, model)
-                plans[shape] = known
+                known = model._remember(shape, cql)
             info = known
             values = [clause.value for clause in self._where]
             if limit:
@@ -362,6 +355,8 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             bound.consistency_level = self._consistency
         if self._fetch_size is not None:
             bound.fetch_size = self._fetch_size
+        if for_instances and model._is_plain and not self._values_list:
+            mark_for_instances(bound)
         return connection, bound, info
 
     def _shape(self, keyspace: str | None, limited: bool) -> tuple[Any, ...] | None:
@@ -374,9 +369,10 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         state = self.__dict__
         if where and len(state) - ("_limit" in state) == 2:
             # The model and the conditions: most queries have no more.
-            return (keyspace, limited, *where)
+            return (keyspace, "select", limited, *where)
         return (
             keyspace,
+            "select",
             limited,
             tuple(where),
             tuple(self._order),

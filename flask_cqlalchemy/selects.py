@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from .models import BoundModel
 
-#: Shapes of queries that a model remembers; beyond, it forgets all and begins anew.
-MAX_SHAPES = 1000
-
 
 @dataclass(frozen=True)
 class Filter:

@@ -25,8 +25,6 @@ from .instances import (
     make_light,
     scalar_changes,
 )
-from .selects import MAX_SHAPES
-from .signals import StatementInfo
 from .statements import bind, naming
 
 if TYPE_CHECKING:
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
 
     from .connection import Connection
     from .models import BoundModel
+    from .signals import StatementInfo
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,6 @@ def make_write_plan(model: type[BoundModel]) -> WritePlan | None:
         )
         for name, column in model._columns.items()
     }
-    mutable = columns.BaseCollectionColumn | columns.UserDefinedType
     settable = {
         name: known[name] for name, column in model._columns.items() if not column.is_primary_key
     }
@@ -133,11 +131,7 @@ def make_write_plan(model: type[BoundModel]) -> WritePlan | None:
         tuple((name, column.exact, column) for name, column in known.items()),
         tuple(known[name] for name in model._primary_keys),
         settable,
-        {
-            name: column
-            for name, column in settable.items()
-            if not isinstance(model._columns[name], mutable)
-        },
+        {name: column for name, column in settable.items() if name not in model._readers},
         tuple(known[name] for name, column in model._columns.items() if column.required),
     )
 
@@ -199,7 +193,7 @@ def bind_insert(
         used = tuple(name for name, option in options.items() if option is not None)
         values += [options[name] for name in used]
     key = (keyspace, "insert", *used)
-    info = model._plans.get(key) or _info(model, key, _insert_cql(model, plan, used))
+    info = model._plans.get(key) or model._remember(key, _insert_cql(model, plan, used))
     statement = bind(connection.prepare(info.cql), values, model.__name__)
     statement.is_idempotent = True
     return statement, info, row
@@ -349,7 +343,7 @@ def _bind_update(
     keyspace: str,
 ) -> tuple[BoundStatement, StatementInfo]:
     key = (keyspace, "update", *changes)
-    info = model._plans.get(key) or _info(model, key, _update_cql(model, plan, changes))
+    info = model._plans.get(key) or model._remember(key, _update_cql(model, plan, changes))
     for column in plan.keys:
         value = row.get(column.name)
         values.append(value if value.__class__ is column.exact else column.convert(value)[1])
@@ -373,7 +367,7 @@ def bind_delete(
     :raises ValidationError: naming the column whose value cannot be stored.
     """
     name = (keyspace, "delete")
-    info = model._plans.get(name) or _info(model, name, _delete_cql(model, plan))
+    info = model._plans.get(name) or model._remember(name, _delete_cql(model, plan))
     values = [column.convert(key[column.name])[1] for column in plan.keys]
     statement = bind(connection.prepare(info.cql), values, model.__name__)
     statement.is_idempotent = True
@@ -381,15 +375,6 @@ def bind_delete(
 
 
 # Texts
-
-
-def _info(model: type[BoundModel], key: tuple[str, ...], cql: str) -> StatementInfo:
-    """Return what a write is, and keep it: its text is made once for a model and keyspace."""
-    keyspace, kind = key[:2]
-    if len(model._plans) >= MAX_SHAPES:
-        model._plans.clear()
-    info = model._plans[key] = StatementInfo(kind, model._subject(keyspace), cql, model)
-    return info
 
 
 def _insert_cql(model: type[BoundModel], plan: WritePlan, options: Sequence[str]) -> str:

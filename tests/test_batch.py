@@ -380,31 +380,33 @@ def write_three(cql: CQLAlchemy, batch: BatchQuery) -> None:
     note.objects(id=next(fresh)).batch(batch).update(text="updated")
 
 
+MOMENTS: dict[str, tuple[Any, int]] = {
+    "int": (1_500_000_000_000_001, 1_500_000_000_000_001),
+    "one": (1, 1),
+    "negative": (-5, -5),
+    "utc": (NOON, (NOON - EPOCH) // datetime.timedelta(microseconds=1)),
+    "aware": (
+        NOON.astimezone(datetime.timezone(datetime.timedelta(hours=5, minutes=30))),
+        (NOON - EPOCH) // datetime.timedelta(microseconds=1),
+    ),
+    "naive": (
+        NOON.astimezone().replace(tzinfo=None),
+        (NOON - EPOCH) // datetime.timedelta(microseconds=1),
+    ),
+    "before-1970": (datetime.datetime(1960, 1, 1, tzinfo=UTC), -315_619_200_000_000),
+}
+
+
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("name", "stock"),
     [
-        (1_500_000_000_000_001, 1_500_000_000_000_001),
-        (1, 1),
-        (-5, -5),
-        (NOON, (NOON - EPOCH) // datetime.timedelta(microseconds=1)),
-        (
-            NOON.astimezone(datetime.timezone(datetime.timedelta(hours=5, minutes=30))),
-            (NOON - EPOCH) // datetime.timedelta(microseconds=1),
-        ),
-        (
-            NOON.astimezone().replace(tzinfo=None),
-            (NOON - EPOCH) // datetime.timedelta(microseconds=1),
-        ),
-        (datetime.datetime(1960, 1, 1, tzinfo=UTC), -315_619_200_000_000),
+        *((name, False) for name in MOMENTS),
+        # cqlengine's own batch takes no number.
+        *((name, True) for name, (given, _) in MOMENTS.items() if not isinstance(given, int)),
     ],
-    ids=["int", "one", "negative", "utc", "aware", "naive", "before-1970"],
 )
-@pytest.mark.parametrize("stock", [False, True], ids=["ours", "cqlengine"])
-def test_every_write_has_the_batchs_timestamp(
-    cql: CQLAlchemy, given: Any, expected: int, stock: bool
-) -> None:
-    if stock and isinstance(given, int):
-        pytest.skip("cqlengine takes no number")
+def test_every_write_has_the_batchs_timestamp(cql: CQLAlchemy, name: str, stock: bool) -> None:
+    given, expected = MOMENTS[name]
     with BatchQuery(timestamp=given) if stock else cql.batch(timestamp=given) as batch:
         write_three(cql, batch)
     assert write_times(cql) == [expected] * 3

@@ -11,6 +11,8 @@ from flask import Flask
 
 from flask_cqlalchemy import CQLAlchemy
 
+from .cql_helpers import model
+
 
 @pytest.fixture
 def database() -> CQLAlchemy:
@@ -32,10 +34,6 @@ def database() -> CQLAlchemy:
 
 def run(app: Flask, *arguments: str, answer: str | None = None) -> Result:
     return app.test_cli_runner().invoke(args=["cql", *arguments], input=answer)
-
-
-def model(db: CQLAlchemy, name: str) -> Any:
-    return next(known for known in db.models if known.__name__ == name)
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from flask import Flask
 
 from flask_cqlalchemy import CQLAlchemy, NoAppError
 
+from .cql_helpers import model, user_type
+
 
 @pytest.fixture
 def database() -> CQLAlchemy:
@@ -64,14 +66,6 @@ def database() -> CQLAlchemy:
         barks = db.columns.Boolean()
 
     return db
-
-
-def model(database: CQLAlchemy, name: str) -> Any:
-    return next(known for known in database.models if known.__name__ == name)
-
-
-def user_type(database: CQLAlchemy, name: str) -> Any:
-    return next(known for known in database.registry.types if known.__name__ == name)
 
 
 def test_an_instance_is_created_read_changed_and_deleted(cql: CQLAlchemy) -> None:
@@ -223,11 +217,11 @@ def test_two_user_types_of_one_name_serve_their_keyspaces(
     database: CQLAlchemy, cassandra_config: dict[str, Any]
 ) -> None:
     class Here(database.UserType):
-        __type_name__ = "place"
+        __type_name__ = "one_of_two"
         name = database.columns.Text()
 
     class There(database.UserType):
-        __type_name__ = "place"
+        __type_name__ = "one_of_two"
         number = database.columns.Integer()
 
     other = f"{cassandra_config['CASSANDRA_KEYSPACE']}_there"
@@ -253,4 +247,5 @@ def test_two_user_types_of_one_name_serve_their_keyspaces(
         AtThere.create(id=1, place=There(number=7))
         assert AtHere.get(id=1).place == Here(name="x")
         assert AtThere.get(id=1).place == There(number=7)
+        database.execute(f"DROP KEYSPACE {other}")
         database.close()

@@ -23,6 +23,8 @@ from flask_cqlalchemy import ConfigError, CQLAlchemy, CQLAlchemyError, InvalidCu
 from flask_cqlalchemy.pagination import MAX_PER_PAGE, Page, paginate
 from flask_cqlalchemy.pagination.cursors import LONGEST_IN_URL, MOST_EARLIER
 
+from .cql_helpers import model
+
 PUBLIC = "This link to a page is no longer valid. Please start from the first page."
 
 
@@ -102,10 +104,6 @@ def _context(app: Flask) -> Iterator[None]:
 
 
 pytestmark = pytest.mark.usefixtures("_context")
-
-
-def model(database: CQLAlchemy, name: str) -> Any:
-    return next(known for known in database.models if known.__name__ == name)
 
 
 def insert(database: CQLAlchemy, name: str, rows: list[tuple[Any, ...]]) -> None:

@@ -34,6 +34,8 @@ from werkzeug.exceptions import NotFound
 from flask_cqlalchemy import CQLAlchemy
 from flask_cqlalchemy.connection.prepared import StatementCache
 
+from .cql_helpers import model
+
 STOCK = "stock_of_the_tests"
 UIDS = [uuid.UUID(int=number, version=4) for number in range(5)]
 TIMES = [uuid.UUID(f"{number:08x}-0000-1000-8000-000000000000") for number in range(1, 6)]
@@ -121,10 +123,6 @@ def database() -> CQLAlchemy:
         tags = db.columns.Set(db.columns.Text)
 
     return db
-
-
-def model(db: CQLAlchemy, name: str) -> Any:
-    return next(known for known in db.models if known.__name__ == name)
 
 
 @pytest.fixture

@@ -57,10 +57,6 @@ class StatementCache:
             again.
         """
         key = (keyspace, cql)
-        known = self._statements.get(key)
-        if known is not None and len(self._statements) <= self._size // 2:
-            # Nothing will be evicted soon, so that nobody asks which was used last.
-            return known
         while True:
             with self._lock:
                 statement = self._statements.get(key)
