@@ -4,12 +4,15 @@
     ├── ConfigError              settings that cannot be used; names every key at fault
     │   └── NoConfig             no settings that say where Cassandra is
     ├── NoAppError               a query outside an application
+    ├── UnknownColumnType        a column whose type the column table lacks
+    ├── EncodingError            a value that JSON cannot have
     ├── SchemaError              a model and its live table or keyspace cannot be brought together
     ├── LocalClusterError        a local Cassandra could not be run
     ├── GuardrailError           a query does what CASSANDRA_GUARDRAILS forbids
     ├── BatchTooLarge            a batch that Cassandra would refuse, and that cannot be split
     ├── BulkError                rows of a bulk write that were not written
     ├── UndecodableResponse      an answer of Cassandra that cannot be read at all
+    ├── InvalidJSON              400: a text is no JSON, or JSON that cannot be taken
     ├── InvalidCursor            400: a page was asked for with a cursor that does not fit the query
     ├── CassandraUnavailable     503: no node answered, or too few replicas are alive
     │   └── RequestTimedOut      503: a node accepted the request and did not finish in time
@@ -17,16 +20,25 @@
 
 An error speaks to two readers. ``str(error)`` and ``__cause__`` name the host, model, column or key
 for whoever reads the log; ``description``, which Flask shows to anyone, is a fixed sentence.
+
+``init_app`` is for programs that speak JSON: it answers these errors, and those of schemas, with
+problem documents (RFC 9457).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote
 
-from werkzeug.exceptions import BadRequest, ServiceUnavailable
+from flask import Response, current_app, request
+from marshmallow import ValidationError
+from werkzeug.exceptions import BadRequest, HTTPException, ServiceUnavailable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+    from flask.sansio.scaffold import Scaffold
 
     from .bulk import BulkResult
 
@@ -56,6 +68,17 @@ class NoConfig(ConfigError):  # noqa: N818 - the name is that of version 2
 
 class NoAppError(CQLAlchemyError, RuntimeError):
     """A query was made where no initialised application can be found."""
+
+
+class UnknownColumnType(CQLAlchemyError, TypeError):  # noqa: N818 - what it is, as InvalidCursor
+    """A model has a column of a type that ``flask_cqlalchemy.columns`` does not know."""
+
+
+class EncodingError(CQLAlchemyError, ValueError):
+    """A value cannot be written as JSON: the bytes in the table make none, or it has a wrong type.
+
+    The message names the model and the column.
+    """
 
 
 class SchemaError(CQLAlchemyError):
@@ -94,6 +117,19 @@ class UndecodableResponse(CQLAlchemyError):  # noqa: N818 - what it is, as Inval
 
     #: The driver sets it on every answer.
     stream_id: int = 0
+
+
+class InvalidJSON(CQLAlchemyError, BadRequest, ValueError):  # noqa: N818 - an HTTP answer
+    """A text that ``Schema.loads()`` was given is no JSON, or not such as can be taken.
+
+    Its description says why, and nothing of the text.
+    """
+
+    def __init__(self, problem: str) -> None:
+        BadRequest.__init__(self, problem)
+
+    def __str__(self) -> str:
+        return str(self.description)
 
 
 class InvalidCursor(CQLAlchemyError, BadRequest):  # noqa: N818 - an HTTP answer, as BadRequest is
@@ -151,3 +187,90 @@ class OutcomeUnknown(_PublicServiceUnavailable):
         "The database did not confirm the change, which may or may not have been made. "
         "Please check before you try again."
     )
+
+
+# Problem documents
+
+#: The media type of a problem document (RFC 9457, 3).
+PROBLEM = "application/problem+json"
+
+#: Problems that one document lists; a body of many megabytes may have as many.
+MOST_PROBLEMS = 100
+
+#: Where marshmallow keeps what is wrong with an object as a whole.
+_WHOLE = "_schema"
+
+
+def init_app(app: Scaffold) -> None:
+    """Answer errors with problem documents (RFC 9457): those of schemas with 422, saying where each
+    problem is, and those of this module with their own status.
+
+    A client that asks for HTML rather than JSON gets Flask's page for the latter.
+
+    :param app: an application, or a blueprint for its own views alone.
+    """
+    app.register_error_handler(ValidationError, _answer_invalid)
+    for kind in (InvalidJSON, InvalidCursor, CassandraUnavailable, OutcomeUnknown):
+        app.register_error_handler(kind, _answer_error)
+
+
+def _answer_invalid(error: ValidationError) -> Response:
+    problems = [
+        {"pointer": pointer, "detail": detail} for pointer, detail in find_problems(error.messages)
+    ]
+    detail = "The data are not valid."
+    if len(problems) > MOST_PROBLEMS:
+        detail += f" These are the first {MOST_PROBLEMS} of {len(problems)} problems."
+    return _make_problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY, detail, {"errors": problems[:MOST_PROBLEMS]}
+    )
+
+
+def _answer_error(error: HTTPException) -> Response | HTTPException:
+    if request.accept_mimetypes.best_match([PROBLEM, "application/json", "text/html"]) == (
+        "text/html"
+    ):
+        return error
+    response = _make_problem(HTTPStatus(error.code or 500), str(error.description), {})
+    for name, value in error.get_headers():
+        if name not in ("Content-Type", "Content-Length"):
+            response.headers[name] = value
+    return response
+
+
+#: RFC 9110 has renamed it since Python's names were chosen.
+_TITLES = {HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content"}
+
+
+def _make_problem(status: HTTPStatus, detail: str, more: Mapping[str, Any]) -> Response:
+    document = {
+        "type": "about:blank",
+        "title": _TITLES.get(status, status.phrase),
+        "status": status.value,
+        "detail": detail,
+        **more,
+    }
+    return current_app.response_class(
+        current_app.json.dumps(document), status=status.value, mimetype=PROBLEM
+    )
+
+
+def find_problems(messages: Any, pointer: str = "#") -> Iterator[tuple[str, str]]:
+    """Yield where each problem is, and what it is.
+
+    :param messages: what marshmallow's ``ValidationError.messages`` has.
+    :returns: JSON pointers as fragments of a URI (RFC 6901, 6), such as ``#/address/zip``, with a
+        sentence each.
+    """
+    if isinstance(messages, Mapping):
+        for key, inner in messages.items():
+            if key == _WHOLE:
+                yield from find_problems(inner, pointer)
+            else:
+                token = str(key).replace("~", "~0").replace("/", "~1")
+                yield from find_problems(inner, f"{pointer}/{quote(token, safe='~')}")
+    elif isinstance(messages, list | tuple):
+        for inner in messages:
+            yield from find_problems(inner, pointer)
+    else:
+        yield pointer, str(messages)

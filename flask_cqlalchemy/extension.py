@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cassandra.cqlengine import columns
+from cassandra.cqlengine.columns import resolve_udts
 from flask import Blueprint, Flask, current_app, has_app_context
 
-from . import bulk, tables
+from . import bulk, columns, json, schemas, tables
 from .batch import Batch
 from .bulk import CONCURRENCY, MAX_FAILURES, BulkResult, Progress
 from .config import (
@@ -39,6 +39,7 @@ from .models import (
     user_types_of,
 )
 from .pagination import MAX_PER_PAGE, Page, paginate
+from .schemas import AutoSchema, auto_field, fields_for_model
 from .state import AppState, LocalNodes, keyspaces_in_context
 
 if TYPE_CHECKING:
@@ -72,8 +73,14 @@ class CQLAlchemy:
         Python shell.
     """
 
-    #: cqlengine's column types.
+    #: The types of columns: cqlengine's, and those that it lacks.
     columns = columns
+
+    # Schemas made from models; the names are marshmallow-sqlalchemy's.
+    Schema = schemas.Schema
+    AutoSchema = AutoSchema
+    auto_field = staticmethod(auto_field)
+    fields_for_model = staticmethod(fields_for_model)
 
     def __init__(self, app: Flask | None = None) -> None:
         self._states: weakref.WeakKeyDictionary[Flask, AppState] = weakref.WeakKeyDictionary()
@@ -115,6 +122,7 @@ class CQLAlchemy:
         self._states[app] = state
         weakref.finalize(app, state.close)
         app.extensions[EXTENSION_NAME] = self
+        json.install(app)
         app.shell_context_processor(self._shell_context)
         # A blueprint without routes is how an extension brings templates.
         app.register_blueprint(
@@ -472,6 +480,15 @@ class CQLAlchemy:
             max_age=state.settings[DEFAULT_BIND].cursor_age,
         )
 
+    def to_json(self, query: QuerySet, schema: schemas.Schema | None = None) -> bytes:
+        """Return the rows of a query set as JSON, without making instances of them.
+
+        :param schema: what to write of a row; the model's ``AutoSchema`` unless given.
+        :raises EncodingError: naming the column whose value JSON cannot have.
+        :raises GuardrailError: as iterating over the query set does.
+        """
+        return json.to_json(query, schema)
+
     # Schema
 
     @property
@@ -573,7 +590,7 @@ def _uses(user_type: type[UserType], other: type[UserType]) -> bool:
     """Say whether ``other`` stands in a field of ``user_type``, at any depth."""
     found: list[type[UserType]] = []
     for column in user_type._fields.values():
-        columns.resolve_udts(column, found)
+        resolve_udts(column, found)
     return any(inner is other or _uses(inner, other) for inner in found)
 
 

@@ -73,6 +73,11 @@ class Database(Protocol):
         """Returns one page of a query set."""
         ...
 
+    @property
+    def to_json(self) -> Callable[..., bytes]:
+        """Returns the rows of a query set as JSON."""
+        ...
+
     def has_app(self) -> bool:
         """Say whether there is a current application to answer for."""
         ...

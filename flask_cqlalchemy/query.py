@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .connection import Connection
     from .models import BoundModel
     from .pagination import Page
+    from .schemas import Schema
 
 
 def _run(
@@ -491,6 +492,14 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
     def exists(self) -> bool:
         """Say whether there is a row, by asking for one."""
         return self._select(1).one() is not None
+
+    def to_json(self, schema: Schema | None = None) -> bytes:
+        """Return the rows as JSON, without making instances of them: see ``db.to_json``."""
+        return self.model._database.to_json(self, schema)
+
+    def raw_rows(self) -> list[dict[str, Any]]:
+        """Return the rows as instances are made of them: collections are lists and dictionaries."""
+        return self._read_all(self._select(self._limit), lambda rows: rows)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows as dictionaries by the columns' names in CQL, without instances."""

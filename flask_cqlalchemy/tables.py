@@ -314,9 +314,28 @@ def _check_key(model: type[BoundModel], table: TableMetadata) -> None:
         )
 
 
+_FROZEN = "frozen<"
+
+
+def _without_inner_frozen(cql_type: str) -> str:
+    """Return a type without each ``frozen`` that says nothing: inside another type all is frozen,
+    and a tuple always is (CQL, Data types).
+    """
+    is_frozen = cql_type.startswith(_FROZEN) and not cql_type.startswith(f"{_FROZEN}tuple<")
+    text, first = cql_type, len(_FROZEN) if is_frozen else 0
+    while (start := text.find(_FROZEN, first)) >= 0:
+        inner = end = start + len(_FROZEN)
+        depth = 1
+        while depth:
+            depth += {"<": 1, ">": -1}.get(text[end], 0)
+            end += 1
+        text = text[:start] + text[inner : end - 1] + text[end:]
+    return text
+
+
 def _check_type(subject: str, column: Column, live: str) -> None:
     """Warn when a column's type is not the model's: Cassandra cannot change it in place."""
-    if column.db_type != live:
+    if _without_inner_frozen(column.db_type) != _without_inner_frozen(live):
         warnings.warn(
             f"{subject}: the column {column.db_field_name} is {live}, in the model "
             f"{column.db_type}. Change the model, or add a column of another name and copy the "

@@ -20,7 +20,6 @@ from .reading import (
     binding_of,
     keyset_of,
     limit_of,
-    make_items,
     read_in_partition,
     read_in_token_order,
 )
@@ -102,7 +101,8 @@ def paginate(
         return sealer.seal(neighbour, digest, subject=subject) if neighbour else None
 
     return Page(
-        items=make_items(queryset, found.rows),
+        queryset=queryset,
+        rows=found.rows,
         per_page=size,
         next=seal(found.next),
         previous=seal(found.previous),

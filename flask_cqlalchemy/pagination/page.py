@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
-from cassandra.cqlengine.models import Model
-from flask import Response, jsonify, request, url_for
+from flask import Response, current_app, request, url_for
 
+from ..json import add_plain, dump_items, plain_rows, write
 from .cursors import LONGEST_IN_URL
+from .reading import Row, make_items
+
+if TYPE_CHECKING:
+    from ..query import QuerySet
+    from ..schemas import Schema
 
 #: The request's arguments.
 CURSOR_ARGUMENT = "cursor"
@@ -26,7 +32,6 @@ T = TypeVar("T")
 class Page(Generic[T]):
     """One page of a query. Iterating over it gives its items.
 
-    :ivar items: what the query gives: instances, or lists of values after ``values_list()``.
     :ivar per_page: how many items the page was to have.
     :ivar next: the cursor of the page after this one; None if there was no further row.
     :ivar previous: the cursor of the page before this one; None where there is none, and across
@@ -34,11 +39,17 @@ class Page(Generic[T]):
     :ivar is_first: whether no row comes before these.
     """
 
-    items: tuple[T, ...]
+    queryset: QuerySet = field(repr=False)
+    rows: list[Row] = field(repr=False)
     per_page: int
     next: str | None
     previous: str | None
     is_first: bool
+
+    @cached_property
+    def items(self) -> tuple[T, ...]:
+        """What the query gives: instances, or lists of values after ``values_list()``."""
+        return make_items(self.queryset, self.rows)
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)
@@ -84,15 +95,37 @@ class Page(Generic[T]):
         urls = {relation: self.url(relation, endpoint, **values) for relation in RELATIONS}
         return ", ".join(f'<{url}>; rel="{relation}"' for relation, url in urls.items() if url)
 
-    def to_response(self) -> Response:
-        """Return the page as JSON, with a Link header."""
-        response = jsonify(
-            items=[_plain(item) for item in self.items],
-            next=self.next,
-            previous=self.previous,
-            has_next=self.has_next,
-            has_previous=self.has_previous,
-            per_page=self.per_page,
+    def to_plain(self, schema: Schema | None = None) -> dict[str, Any]:
+        """Return what JSON has for the page: its items, and where its neighbours begin.
+
+        :param schema: what to write of an item; the model's ``AutoSchema`` unless given.
+        """
+        if "items" in self.__dict__:
+            # The rows have become these.
+            items = dump_items(self.queryset, self.items, schema)
+        else:
+            items = plain_rows(self.queryset, [dict(row) for row in self.rows], schema)
+        return {
+            "items": items,
+            "next": self.next,
+            "previous": self.previous,
+            "has_next": self.has_next,
+            "has_previous": self.has_previous,
+            "per_page": self.per_page,
+        }
+
+    def to_json(self, schema: Schema | None = None) -> bytes:
+        """Return the page as JSON, without making instances unless there are some already.
+
+        :param schema: as for ``to_plain``.
+        :raises EncodingError: naming the column whose value JSON cannot have.
+        """
+        return write(self.to_plain(schema))
+
+    def to_response(self, schema: Schema | None = None) -> Response:
+        """Return the page as JSON, with a Link header; see ``to_json``."""
+        response = current_app.response_class(
+            self.to_json(schema) + b"\n", mimetype="application/json"
         )
         links = self.links()
         if links:
@@ -117,5 +150,4 @@ class Page(Generic[T]):
         return f"{path}?{urlencode(arguments)}" if arguments else path
 
 
-def _plain(item: Any) -> Any:
-    return dict(item) if isinstance(item, Model) else item
+add_plain(Page, Page.to_plain, is_dataclass=True)

@@ -1,0 +1,335 @@
+"""The marshmallow fields that columns become.
+
+Each is a subclass of marshmallow's own field for the same kind of JSON, so what knows those, as
+apispec does, knows these. A field encodes with one function, ``encode``, which the way from rows to
+JSON calls without the field; a collection's is composed of those of its elements.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from cassandra import util
+from marshmallow import ValidationError, fields, validate
+
+from ..errors import EncodingError
+from ..protocol import UndecodableValue
+
+#: From a value that is not None to what JSON has for it.
+Encode = Callable[[Any], Any]
+
+#: From what JSON has to a value. Raises ``ValueError`` with a text for whoever sent it.
+Decode = Callable[[Any], Any]
+
+#: Elements that cqlengine takes in a collection.
+MOST_ELEMENTS = 65_535
+
+
+def as_text(encoded: Any) -> str:
+    """Return a value of JSON as the text of an object's key or of a cell: strings are bare."""
+    if isinstance(encoded, str):
+        return encoded
+    return json.dumps(encoded, ensure_ascii=False, separators=(",", ":"))
+
+
+def parse_json(text: str) -> Any:
+    """Return the value that a text of JSON says; the text itself if it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+class ColumnField(fields.Field[Any]):
+    """What all generated fields have in common.
+
+    :ivar label: what an error names: ``Model.column``.
+    :ivar encode: the value in JSON; None if JSON has it as it is.
+    :ivar null: what stands for an absent value, which an empty collection is to Cassandra.
+    :ivar order: the key by which the elements of a set are sorted in JSON; None if they compare.
+    :ivar parse: from the text of a cell, or of an object's key, to what JSON has.
+    """
+
+    #: What ``_deserialize`` raises; ``error_messages={"invalid": ...}`` replaces it.
+    default_error_messages = {"invalid": "{problem}"}  # noqa: RUF012 - marshmallow's way
+
+    label: str = "a value"
+    encode: Encode | None = None
+    null: Callable[[], Any] | None = None
+    order: Callable[[Any], Any] | None = None
+    parse: Callable[[str], Any] = staticmethod(parse_json)
+
+    def encoded(self, value: Any) -> Any:
+        """Return what JSON has for ``value``, which may be None.
+
+        :raises EncodingError: naming the column, if the value is not of its type.
+        """
+        if value is None:
+            return None if self.null is None else self.null()
+        if value.__class__ is UndecodableValue:
+            raise EncodingError(f"{self.label}: {value}")
+        if self.encode is None:
+            return value
+        try:
+            return self.encode(value)
+        except EncodingError:
+            raise
+        except (TypeError, ValueError, AttributeError) as problem:
+            raise EncodingError(
+                f"{self.label}: a {type(value).__name__} cannot be written as JSON ({problem})"
+            ) from problem
+
+    def _serialize(self, value: Any, *_context: Any, **_options: Any) -> Any:
+        return self.encoded(value)
+
+    def to_cell(self, value: Any) -> str:
+        """Return a value as the text of a CSV cell; an empty cell is null.
+
+        A text that is empty or begins with a quotation mark is written as in JSON.
+        """
+        encoded = self.encoded(value)
+        if encoded is None:
+            return ""
+        text = as_text(encoded)
+        if isinstance(encoded, str) and (not text or text.startswith('"')):
+            return json.dumps(text, ensure_ascii=False)
+        return text
+
+    def from_cell(self, text: str) -> Any:
+        """Return what JSON has for the text of a CSV cell; ``deserialize`` takes and checks it."""
+        if not text:
+            return None
+        if text.startswith('"'):
+            return parse_json(text)
+        return self.parse(text)
+
+    def _compose(self) -> None:
+        """Make the encoding of a collection of those of its elements."""
+
+    def _bind_to_schema(self, field_name: str, parent: Any) -> None:
+        super()._bind_to_schema(field_name, parent)
+        # Binding copies the fields inside, which may then be told to leave some of theirs out.
+        self._compose()
+
+    def whole(self) -> Encode:
+        """Return a function that encodes any value, for the encoding of a collection."""
+        encode, null = self.encode, self.null
+        if null is None and encode is None:
+            return lambda value: value
+        if null is None:
+            return lambda value: None if value is None else encode(value)  # type: ignore[misc]
+        return lambda value: null() if value is None else encode(value)  # type: ignore[misc]
+
+
+class Leaf(ColumnField):
+    """The field of a single value.
+
+    :ivar decode: from what JSON has to the value.
+    """
+
+    decode: Decode
+
+    def __init__(
+        self,
+        *,
+        encode: Encode | None,
+        decode: Decode,
+        parse: Callable[[str], Any],
+        order: Callable[[Any], Any] | None,
+        **options: Any,
+    ) -> None:
+        self.encode, self.decode, self.parse, self.order = encode, decode, parse, order
+        super().__init__(**options)
+        if getattr(self, "as_string", False):
+            self.encode = str
+
+    def _deserialize(self, value: Any, *_context: Any, **_options: Any) -> Any:
+        try:
+            return self.decode(value)
+        except ValueError as problem:
+            raise self.make_error("invalid", problem=problem) from None
+
+
+@cache
+def leaf_class(base: Any) -> type[Leaf]:
+    """Return the class of leaves that marshmallow's field class ``base`` describes."""
+    return type(base.__name__, (Leaf, base), {"__module__": __name__})
+
+
+def _json_order(encoded: Any) -> str:
+    return json.dumps(encoded, sort_keys=True)
+
+
+class List(ColumnField, fields.List[Any]):
+    """A list of JSON, of any number of elements of one kind."""
+
+    default_error_messages = {"invalid": "Not a valid list."}  # noqa: RUF012 - marshmallow's way
+    null: Callable[[], Any] | None = list
+
+    def __init__(self, element: ColumnField, **options: Any) -> None:
+        super().__init__(element, **options)
+        self.order = _json_order
+        self._compose()
+
+    def _compose(self) -> None:
+        assert isinstance(self.inner, ColumnField)  # noqa: S101 - __init__ takes no other
+        self.encode = self._make_encode(self.inner)
+
+    def _make_encode(self, element: ColumnField) -> Encode:
+        if element.encode is None and element.null is None:
+            return list
+        encode = element.whole()
+        return lambda values: [encode(value) for value in values]
+
+
+class Set(List):
+    """A list of JSON without an order; it is written in one, so that equal sets look alike."""
+
+    default_error_messages = {"invalid": "Not a valid list."}  # noqa: RUF012 - marshmallow's way
+
+    def __init__(self, element: ColumnField, **options: Any) -> None:
+        metadata = {"uniqueItems": True, **options.pop("metadata", {})}
+        super().__init__(element, metadata=metadata, **options)
+
+    def _make_encode(self, element: ColumnField) -> Encode:
+        order = element.order
+        if element.encode is None and element.null is None and order is None:
+            return sorted
+        encode = element.whole()
+        return lambda values: sorted([encode(value) for value in values], key=order)
+
+    def _deserialize(self, value: Any, *context: Any, **options: Any) -> Any:
+        return set(super()._deserialize(value, *context, **options))
+
+
+class Vector(List):
+    """A list of JSON of as many numbers as the column has dimensions."""
+
+    null = None
+
+
+class Map(ColumnField, fields.Dict):
+    """An object of JSON: its keys are the text of the map's keys."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow's way
+        "invalid": "Not a valid object.",
+        "key": "The key: {problem}",
+        "duplicate": "The key is there twice.",
+    }
+    null = dict
+
+    def __init__(self, key: ColumnField, value: ColumnField, **options: Any) -> None:
+        super().__init__(keys=key, values=value, **options)
+        self.order = _json_order
+        self._compose()
+
+    def _compose(self) -> None:
+        key, value = self.key_field, self.value_field
+        assert isinstance(key, ColumnField)  # noqa: S101 - __init__ takes no other
+        assert isinstance(value, ColumnField)  # noqa: S101
+        self.encode = self._make_encode(key, value)
+
+    def _make_encode(self, key: ColumnField, value: ColumnField) -> Encode:
+        encode_key, encode_value = key.encode, value.whole()
+        plain = value.encode is None and value.null is None
+        if isinstance(key, fields.String) and encode_key is None:
+            if plain:
+                return lambda mapping: dict(_items(mapping))
+            return lambda mapping: {name: encode_value(item) for name, item in _items(mapping)}
+        text = key.whole()
+        return lambda mapping: {
+            as_text(text(name)): encode_value(item) for name, item in _items(mapping)
+        }
+
+    def _deserialize(self, value: Any, *_context: Any, **_options: Any) -> dict[Any, Any]:
+        if not isinstance(value, Mapping):
+            raise self.make_error("invalid")
+        keys, values = self.key_field, self.value_field
+        assert isinstance(keys, ColumnField)  # noqa: S101 - __init__ has set both
+        assert values is not None  # noqa: S101
+        result: dict[Any, Any] = {}
+        errors: dict[str, Any] = {}
+        for text, item in value.items():
+            try:
+                key = keys.deserialize(keys.parse(text) if isinstance(text, str) else text)
+                if key in result:
+                    raise self.make_error("duplicate")
+            except ValidationError as error:
+                problems = error.messages if isinstance(error.messages, list) else [error.messages]
+                errors[str(text)] = [
+                    self.error_messages["key"].format(problem=problem)  # type: ignore[union-attr]
+                    for problem in problems
+                ]
+                continue
+            try:
+                result[key] = values.deserialize(item)
+            except ValidationError as error:
+                errors[str(text)] = error.messages
+        if errors:
+            raise ValidationError(errors, valid_data=result)
+        return result
+
+
+def _items(mapping: Any) -> Iterable[tuple[Any, Any]]:
+    if mapping.__class__ is util.OrderedMapSerializedKey:
+        # Its own items() would serialize each key to find its value.
+        return mapping._items  # type: ignore[no-any-return]
+    return mapping.items()  # type: ignore[no-any-return]
+
+
+class Tuple(ColumnField, fields.Tuple):
+    """A list of JSON of as many values as the tuple has, each of its kind, or null."""
+
+    default_error_messages = {"invalid": "Not a valid list."}  # noqa: RUF012 - marshmallow's way
+
+    def __init__(self, elements: list[ColumnField], **options: Any) -> None:
+        metadata = {
+            "type": "array",
+            "items": {},
+            "minItems": len(elements),
+            "maxItems": len(elements),
+            **options.pop("metadata", {}),
+        }
+        super().__init__(elements, metadata=metadata, **options)
+        self.validate_length = validate.Length(equal=len(elements))
+        self.order = _json_order
+        self._compose()
+
+    def _compose(self) -> None:
+        encoders = [each.whole() for each in self.tuple_fields if isinstance(each, ColumnField)]
+
+        def encode(values: Any) -> list[Any] | None:
+            # cqlengine gives an absent tuple as an empty one.
+            if not values:
+                return None
+            missing = len(encoders) - len(values)
+            padded = (*values, *[None] * missing) if missing > 0 else values
+            return [each(value) for each, value in zip(encoders, padded, strict=True)]
+
+        self.encode = encode
+
+
+class Nested(ColumnField, fields.Nested):  # type: ignore[misc]
+    """An object of JSON, whose schema is that of a user type."""
+
+    default_error_messages = {"type": "Not a valid object."}  # noqa: RUF012 - marshmallow's way
+
+    def __init__(self, schema: Any, **options: Any) -> None:
+        super().__init__(schema, **options)
+        self.order = _json_order
+        self._compose()
+
+    def _compose(self) -> None:
+        self.encode = self._dump
+
+    def _dump(self, value: Any) -> Any:
+        return self.schema.dump(value)
+
+    def _load(self, value: Any, partial: Any = None) -> Any:
+        del partial  # A user type is written whole, also where the row is only changed.
+        if not isinstance(value, Mapping):
+            raise self.make_error("type")
+        return super()._load(value)

@@ -1,0 +1,423 @@
+"""How single values look in JSON, both ways.
+
+Where a standard says it, it is the standard's form: RFC 3339 for timestamps and times, ISO 8601 for
+durations and for years beyond 9999, RFC 4648 for bytes, RFC 4122 for UUIDs. Every ``encode_...``
+gives what ``orjson`` and ``json`` write alike; every ``decode_...`` takes what they read, or raises
+a ``ValueError`` whose text may be shown to whoever sent it: it never quotes the value.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import json
+import math
+import re
+import socket
+import struct
+from collections.abc import Callable
+from datetime import date, datetime, timedelta, timezone
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation
+from typing import Any
+from uuid import UUID
+
+from cassandra.util import Date, Duration, Time
+
+from ..protocol import OutOfRangeTimestamp
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - cqlengine's timestamps are naive, in UTC
+_EPOCH_ORDINAL = _EPOCH.toordinal()
+_MILLISECOND = timedelta(milliseconds=1)
+_MILLISECONDS_OF_DAY = 86_400_000
+
+#: Years and days after which the Gregorian calendar repeats.
+_CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
+
+#: A year beyond those that have four digits needs a sign (ISO 8601, 4.1.2.4).
+_DATE = r"([+-][0-9]{4,9}|[0-9]{4})-([0-9]{2})-([0-9]{2})"
+_TIME = r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
+_DATE_PATTERN = re.compile(_DATE)
+_TIME_PATTERN = re.compile(_TIME)
+_TIMESTAMP_PATTERN = re.compile(rf"{_DATE}[Tt ]{_TIME}([Zz]|([+-])([0-9]{{2}}):([0-9]{{2}}))")
+_DURATION_PATTERN = re.compile(
+    r"(-?)P(?=.)(?:(\d{1,10})Y)?(?:(\d{1,10})M)?(?:(\d{1,10})W)?(?:(\d{1,10})D)?"
+    r"(?:T(?=.)(?:(\d{1,19})H)?(?:(\d{1,19})M)?(?:(\d{1,19})(?:\.(\d{1,9}))?S)?)?",
+    re.ASCII,
+)
+_UUID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_INTEGER_PATTERN = re.compile(r"-?[0-9]+")
+_DECIMAL_PATTERN = re.compile(r"-?[0-9]+(\.[0-9]+)?([Ee][+-]?[0-9]{1,11})?")
+
+#: Numbers that JSON lacks (RFC 8259, 6), as ProtoJSON writes them.
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+#: Digits of a ``decimal`` or ``varint`` that are taken: turning more into a number takes a time
+#: that grows with their square.
+MAX_DIGITS = 10_000
+
+#: Significant digits that a double always keeps (IEEE 754; C calls it DBL_DIG).
+_EXACT_DIGITS = 15
+
+_WIDEST = Context(prec=MAX_DIGITS + 1, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+_INT32 = 2**31
+_INT64 = 2**63
+_NANOSECONDS = 1_000_000_000
+
+
+def refuse(problem: str) -> Callable[[Any], Any]:
+    """Return a decoder that takes nothing."""
+
+    def decode(_value: Any) -> Any:
+        raise ValueError(problem)
+
+    return decode
+
+
+# Text
+
+
+def decode_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("Not a valid string.")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"Not valid Unicode: half of a surrogate pair at position {error.start}."
+            ) from None
+    return value
+
+
+def decode_ascii(value: Any) -> str:
+    text = decode_text(value)
+    if not text.isascii():
+        position = next(index for index, letter in enumerate(text) if ord(letter) > 127)
+        raise ValueError(f"Not an ASCII string: another character at position {position}.")
+    return text
+
+
+def decode_inet(value: Any) -> str:
+    """Take an address in any form of IPv4 or IPv6, and give Cassandra's."""
+    text = decode_text(value)
+    if "%" in text:
+        raise ValueError("An IP address without a zone, please: Cassandra stores none.")
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError("Not a valid IP address.") from None
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    return socket.inet_ntop(family, address.packed)
+
+
+def encode_blob(value: Any) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+def decode_blob(value: Any) -> bytes:
+    if isinstance(value, str):
+        try:
+            return base64.b64decode(value.encode("ascii"), validate=True)
+        except (binascii.Error, UnicodeEncodeError):
+            pass
+    raise ValueError("Not valid base64 (RFC 4648, section 4).")
+
+
+def encode_uuid(value: UUID | str) -> str:
+    return str(value if value.__class__ is UUID else UUID(str(value)))
+
+
+def decode_uuid(value: Any) -> UUID:
+    if isinstance(value, str) and _UUID_PATTERN.fullmatch(value):
+        return UUID(value)
+    raise ValueError("Not a valid UUID.")
+
+
+def decode_time_uuid(value: Any) -> UUID:
+    uuid = decode_uuid(value)
+    if uuid.version != 1:
+        raise ValueError("Not a UUID of version 1, which has a time.")
+    return uuid
+
+
+# Numbers
+
+
+def decode_boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError("Not a valid boolean: true or false.")
+
+
+def parse_boolean(text: str) -> Any:
+    return {"true": True, "false": False}.get(text, text)
+
+
+def decode_integer(value: Any) -> int:
+    """Take a whole number or, for those beyond JavaScript's 2**53, its digits."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
+        return int(value)
+    if isinstance(value, str) and len(value) <= 20 and _INTEGER_PATTERN.fullmatch(value):
+        return int(value)
+    raise ValueError("Not a valid integer.")
+
+
+def _as_exact_decimal(value: Any) -> Decimal | None:
+    """Return a number that came as text, or as a JSON number that no double has changed."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        if value.bit_length() > MAX_DIGITS * 4:
+            raise ValueError(f"More than {MAX_DIGITS} digits.")
+        return _WIDEST.create_decimal(value)
+    if isinstance(value, float):
+        number = Decimal(repr(value)) if math.isfinite(value) else None
+        if number is not None and len(number.normalize().as_tuple().digits) > _EXACT_DIGITS:
+            raise ValueError(
+                f"A number of more than {_EXACT_DIGITS} digits must be a string, or it is rounded."
+            )
+        return number
+    if not isinstance(value, str):
+        return None
+    if len(value) > MAX_DIGITS + 20:
+        raise ValueError(f"More than {MAX_DIGITS} digits.")
+    return Decimal(value) if _DECIMAL_PATTERN.fullmatch(value) else None
+
+
+def encode_decimal(value: Any) -> str:
+    return str(value if value.__class__ is Decimal else Decimal(value))
+
+
+def decode_decimal(value: Any) -> Decimal:
+    try:
+        number = _as_exact_decimal(value)
+    except InvalidOperation:
+        number = None
+    if number is None:
+        raise ValueError("Not a valid decimal.")
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or not -_INT32 < exponent <= _INT32:
+        raise ValueError("The exponent of a decimal has at most 32 bits.")
+    return number
+
+
+def encode_varint(value: int) -> str:
+    # Python writes at most 4,300 digits; a Decimal any number of them.
+    return str(value) if value.bit_length() < 10_000 else str(Decimal(value))
+
+
+def decode_varint(value: Any) -> int:
+    if isinstance(value, str):
+        number = _as_exact_decimal(value) if _INTEGER_PATTERN.fullmatch(value) else None
+        if number is not None:
+            return int(number)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError("Not a valid integer.")
+
+
+def encode_float(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+
+
+def decode_double(value: Any) -> float:
+    if isinstance(value, str) and value in _NOT_FINITE:
+        return _NOT_FINITE[value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            raise ValueError("Too large for a double: at most 1.8e308.") from None
+        if math.isfinite(number):
+            return number
+        raise ValueError('Not a number of JSON; "NaN", "Infinity" and "-Infinity" are strings.')
+    raise ValueError("Not a valid number.")
+
+
+def decode_float(value: Any) -> float:
+    number = decode_double(value)
+    try:
+        struct.pack(">f", number)
+    except OverflowError:
+        raise ValueError("Too large for a float: at most 3.4e38.") from None
+    return number
+
+
+def decode_finite(decode: Callable[[Any], float]) -> Callable[[Any], float]:
+    """Return a decoder of numbers that takes no NaN and no infinity."""
+
+    def decode_number(value: Any) -> float:
+        number = decode(value)
+        if not math.isfinite(number):
+            raise ValueError("Not a finite number.")
+        return number
+
+    return decode_number
+
+
+def parse_number(text: str) -> Any:
+    """Return the number that a text says, or the text, which then is none."""
+    try:
+        number = json.loads(text)
+    except ValueError:
+        return text
+    return number if isinstance(number, int | float) and not isinstance(number, bool) else text
+
+
+# Dates and times
+
+
+def _days(year: str, month: str, day: str) -> int:
+    """Return the days since 1970-01-01 of a date in any year."""
+    cycles, rest = divmod(int(year), _CYCLE_YEARS)
+    # The calendar of the years 2000 to 2399.
+    moved = date(2000 + rest, int(month), int(day)).toordinal() - _EPOCH_ORDINAL
+    return moved + (cycles - 5) * _CYCLE_DAYS
+
+
+def _nanoseconds(hour: str, minute: str, second: str | None, fraction: str | None) -> int:
+    """Return the nanoseconds since midnight.
+
+    :raises ValueError: if there is no such time.
+    """
+    seconds = int(second or 0)
+    if int(hour) > 23 or int(minute) > 59 or seconds > 59:
+        raise ValueError
+    whole = (int(hour) * 60 + int(minute)) * 60 + seconds
+    return whole * _NANOSECONDS + int((fraction or "").ljust(9, "0"))
+
+
+def _write_day(days: int) -> str:
+    ordinal = days + _EPOCH_ORDINAL
+    if 1 <= ordinal <= date.max.toordinal():
+        return date.fromordinal(ordinal).isoformat()
+    cycles, rest = divmod(days, _CYCLE_DAYS)
+    moved = date.fromordinal(rest + _EPOCH_ORDINAL)
+    return f"{moved.year + cycles * _CYCLE_YEARS:+05}{moved:-%m-%d}"
+
+
+def encode_date(value: Any) -> str:
+    known = value if isinstance(value, Date) else Date(value)
+    return _write_day(known.days_from_epoch)
+
+
+def decode_date(value: Any) -> Date:
+    match = _DATE_PATTERN.fullmatch(value) if isinstance(value, str) else None
+    try:
+        days = _days(match[1], match[2], match[3]) if match else None
+    except ValueError:
+        days = None
+    if days is None:
+        raise ValueError("Not a valid date: YYYY-MM-DD.")
+    if not -_INT32 <= days < _INT32:
+        raise ValueError("Not a date from -5877641-06-23 to +5881580-07-11.")
+    return Date(days)
+
+
+def encode_time(value: Any) -> str:
+    return str(value if isinstance(value, Time) else Time(value))
+
+
+def decode_time(value: Any) -> Time:
+    match = _TIME_PATTERN.fullmatch(value) if isinstance(value, str) else None
+    try:
+        if match:
+            return Time(_nanoseconds(*match.groups()))
+    except ValueError:
+        pass
+    raise ValueError("Not a valid time: HH:MM:SS, with up to nine digits of a second.")
+
+
+def encode_timestamp(value: Any) -> str:
+    """Write a timestamp in UTC with milliseconds, rounded down as Cassandra stores it."""
+    if value.__class__ is datetime:
+        if value.tzinfo is not None:
+            milliseconds = (value - _EPOCH.replace(tzinfo=timezone.utc)) // _MILLISECOND
+            return _write_milliseconds(milliseconds)
+        return f"{value.isoformat(timespec='milliseconds')}Z"
+    if isinstance(value, OutOfRangeTimestamp):
+        return _write_milliseconds(value.milliseconds)
+    return f"{datetime(value.year, value.month, value.day).isoformat(timespec='milliseconds')}Z"  # noqa: DTZ001
+
+
+def _write_milliseconds(milliseconds: int) -> str:
+    days, rest = divmod(milliseconds, _MILLISECONDS_OF_DAY)
+    moment = _EPOCH + rest * _MILLISECOND
+    return f"{_write_day(days)}T{moment.time().isoformat(timespec='milliseconds')}Z"
+
+
+def decode_timestamp(value: Any) -> datetime | OutOfRangeTimestamp:
+    """Take a timestamp with any offset, and give it in UTC, rounded down to a millisecond."""
+    match = _TIMESTAMP_PATTERN.fullmatch(value) if isinstance(value, str) else None
+    try:
+        if match is None or match[6] is None:
+            raise ValueError
+        nanoseconds = _nanoseconds(*match.groups()[3:7])
+        offset = 0
+        if match[9]:
+            offset = _nanoseconds(match[10], match[11], None, None) // 1_000_000
+            offset = -offset if match[9] == "-" else offset
+        milliseconds = (
+            _days(match[1], match[2], match[3]) * _MILLISECONDS_OF_DAY
+            + nanoseconds // 1_000_000
+            - offset
+        )
+    except ValueError:
+        raise ValueError(
+            "Not a valid timestamp: RFC 3339 with an offset, such as 2030-12-31T23:59:59.999Z."
+        ) from None
+    if not -_INT64 <= milliseconds < _INT64:
+        raise ValueError("A timestamp has 64 bits of milliseconds.")
+    try:
+        return _EPOCH + milliseconds * _MILLISECOND
+    except OverflowError:
+        return OutOfRangeTimestamp(milliseconds)
+
+
+def encode_duration(value: Duration) -> str:
+    parts = (value.months, value.days, value.nanoseconds)
+    seconds, fraction = divmod(abs(value.nanoseconds), _NANOSECONDS)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    precise = f"{seconds}.{fraction:09}".rstrip("0") if fraction else str(seconds)
+    day = f"{abs(value.months)}M" * bool(value.months) + f"{abs(value.days)}D" * bool(value.days)
+    time = f"{hours}H" * bool(hours) + f"{minutes}M" * bool(minutes)
+    time += f"{precise}S" * bool(seconds or fraction)
+    sign = "-" if min(parts) < 0 else ""
+    return f"{sign}P{day}T{time}" if time else f"{sign}P{day}" if day else "PT0S"
+
+
+def decode_duration(value: Any) -> Duration:
+    match = _DURATION_PATTERN.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("Not a valid duration of ISO 8601, such as P1M2DT3H4M5.6S.")
+    years, months, weeks, days, hours, minutes, seconds = (
+        int(number or 0) for number in match.groups()[1:8]
+    )
+    sign = -1 if match[1] else 1
+    whole = (hours * 60 + minutes) * 60 + seconds
+    nanoseconds = whole * _NANOSECONDS + int((match[9] or "").ljust(9, "0"))
+    duration = Duration(sign * (years * 12 + months), sign * (weeks * 7 + days), sign * nanoseconds)
+    check_duration(duration)
+    return duration
+
+
+def check_duration(duration: Duration) -> None:
+    """Hold a duration to Cassandra's limits.
+
+    :raises ValueError: saying which it breaks.
+    """
+    parts = (duration.months, duration.days, duration.nanoseconds)
+    if min(parts) < 0 < max(parts):
+        raise ValueError("The months, days and nanoseconds of a duration have one sign.")
+    for name, part, limit in zip(
+        ("months", "days", "nanoseconds"), parts, (_INT32, _INT32, _INT64), strict=True
+    ):
+        if not -limit <= part < limit:
+            raise ValueError(f"The {name} of a duration have {limit.bit_length()} bits.")

@@ -1,0 +1,382 @@
+"""JSON of models, rows, pages and Cassandra's types.
+
+Three ways, with one output. ``install`` lets whatever JSON provider an application has write models
+(``jsonify(post)``). ``CassandraJSONProvider`` is a faster provider, for whoever wants it. And rows
+become bytes without instances (``to_json``): the encoders of the model's schema are applied to what
+the driver gave, column by column, and orjson writes the result.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+from cassandra import util
+from cassandra.cqlengine import columns as cql
+from cassandra.cqlengine.usertype import BaseUserType
+from flask import Flask, Response
+from flask.json.provider import DefaultJSONProvider
+from marshmallow.decorators import POST_DUMP, PRE_DUMP
+
+from .columns import ColumnField
+from .columns import formats as f
+from .columns.fields import as_text
+from .errors import EncodingError
+from .models import BoundModel
+from .protocol import OutOfRangeTimestamp, UndecodableValue
+from .query import QuerySet
+from .schemas import Schema, schema_for
+
+if TYPE_CHECKING:
+    from cassandra.cqlengine.columns import Column
+
+Row = dict[str, Any]
+
+#: What a provider calls for an object that its library cannot write.
+Default = Callable[[Any], Any]
+
+#: orjson writes these itself, as their encoders would.
+_NATIVE = frozenset({f.encode_uuid})
+
+#: The modules of columns whose values are, until they are encoded, what the driver gives.
+_KNOWN_MODULES = frozenset({cql.__name__, "flask_cqlalchemy.columns.extra"})
+
+
+# From rows
+
+
+class RowEncoder:
+    """Turns the rows of a query into what JSON has, as a schema would the instances."""
+
+    def __init__(self, schema: Schema, columns: Mapping[str, Column]) -> None:
+        self._fields: dict[str, tuple[str, ColumnField]] = {}
+        for name, field in schema.dump_fields.items():
+            assert isinstance(field, ColumnField)  # noqa: S101 - _make_row_encoder has looked
+            column = columns[field.attribute or name]
+            self._fields[column.db_field_name] = (field.data_key or name, field)
+        self._is_renaming = any(name != key for name, (key, _) in self._fields.items())
+
+    def encode(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return the rows for orjson. It takes them over.
+
+        :raises EncodingError: naming the column whose value JSON cannot have.
+        """
+        if not rows:
+            return rows
+        try:
+            for name, (_, field) in self._fields.items():
+                if name in rows[0]:
+                    _encode_column(rows, name, field)
+        except (TypeError, ValueError, AttributeError) as problem:
+            raise self.explain(rows, problem) from problem
+        if self._is_renaming or self._fields.keys() != rows[0].keys():
+            kept = [(name, key) for name, (key, _) in self._fields.items() if name in rows[0]]
+            return [{key: row[name] for name, key in kept} for row in rows]
+        return rows
+
+    def explain(self, rows: Iterable[Row], problem: Exception) -> EncodingError:
+        """Return the error that names the column of the value that cannot be written."""
+        for row in rows:
+            for name, (key, field) in self._fields.items():
+                value = row.get(name, row.get(key))
+                try:
+                    orjson.dumps(value, default=_refuse)
+                except TypeError as error:
+                    return EncodingError(f"{field.label}: {error.__cause__ or error}")
+        return EncodingError(str(problem))
+
+
+def _encode_column(rows: Iterable[Row], name: str, field: ColumnField) -> None:
+    encode, null = field.encode, field.null
+    if encode in _NATIVE:
+        encode = None
+    if null is not None:
+        whole = field.whole()
+        for row in rows:
+            row[name] = whole(row[name])
+    elif encode is not None:
+        for row in rows:
+            value = row[name]
+            if value is not None:
+                row[name] = encode(value)
+
+
+def _is_known(column: Column) -> bool:
+    """Say whether a row has the values of a column as an instance has them, at any depth."""
+    return type(column).to_python.__module__ in _KNOWN_MODULES and all(
+        map(_is_known, column.sub_types)
+    )
+
+
+#: What has been made for a schema: the one of a model is used again and again.
+_encoders: weakref.WeakKeyDictionary[Schema, RowEncoder | None] = weakref.WeakKeyDictionary()
+
+
+def find_row_encoder(schema: Schema) -> RowEncoder | None:
+    """Return what encodes rows as ``schema`` dumps instances; None if only the schema can."""
+    try:
+        return _encoders[schema]
+    except KeyError:
+        made = _encoders[schema] = _make_row_encoder(schema)
+        return made
+
+
+def _make_row_encoder(schema: Schema) -> RowEncoder | None:
+    model = schema.opts.model
+    if model is None or not getattr(model, "_is_plain", False):
+        return None
+    kind = type(schema)
+    is_plain = (
+        not schema._hooks[PRE_DUMP]
+        and not schema._hooks[POST_DUMP]
+        and kind.get_attribute is Schema.get_attribute
+        and kind._serialize is Schema._serialize
+        and all(
+            isinstance(field, ColumnField)
+            and type(field)._serialize is ColumnField._serialize
+            and (field.attribute or name) in model._columns
+            and _is_known(model._columns[field.attribute or name])
+            for name, field in schema.dump_fields.items()
+        )
+    )
+    return RowEncoder(schema, model._columns) if is_plain else None
+
+
+def _refuse(value: Any) -> Any:
+    if isinstance(value, UndecodableValue):
+        raise EncodingError(str(value))
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+
+
+def write(plain: Any) -> bytes:
+    """Return the JSON of what encoders and schemas give.
+
+    :raises EncodingError: if there is a value in it that JSON cannot have.
+    """
+    try:
+        return orjson.dumps(plain, default=_refuse)
+    except TypeError as error:
+        raise EncodingError(str(error.__cause__ or error)) from error
+
+
+def _find_schema(queryset: QuerySet, schema: Schema | None) -> Schema:
+    if schema is not None and schema.opts.model is None:
+        raise TypeError(f"{type(schema).__name__} has no model in class Meta.")
+    return schema or schema_for(queryset.model)
+
+
+def plain_rows(queryset: QuerySet, rows: Sequence[Row], schema: Schema | None = None) -> Any:
+    """Return the rows of a query for ``write``: a list of objects, or what ``values_list()`` asks.
+
+    :param rows: by the names of columns in CQL; they are taken over.
+    :param schema: what to write of them; all, unless given.
+    """
+    known = _find_schema(queryset, schema)
+    encoder = None if queryset._values_list else find_row_encoder(known)
+    if encoder is None:
+        return dump_items(queryset, queryset._construct_page(list(rows)), known)
+    return encoder.encode(rows)
+
+
+def dump_items(queryset: QuerySet, items: Iterable[Any], schema: Schema | None = None) -> Any:
+    """Return what ``plain_rows`` does of what a query has given."""
+    if queryset._values_list:
+        return _plain_values(queryset, items)
+    return _find_schema(queryset, schema).dump(items, many=True)
+
+
+def _plain_values(queryset: QuerySet, items: Iterable[Any]) -> list[Any]:
+    """Return what ``values_list()`` gave, encoded."""
+    model = queryset.model
+    by_attribute = schema_for(model).fields
+    names = [model._db_map.get(field, field) for field in queryset._only_fields]
+    fields = [by_attribute[name] for name in names]
+    encoders = [field.encoded for field in fields if isinstance(field, ColumnField)]
+    if queryset._flat_values_list:
+        return [encoders[0](item) for item in items]
+    return [[encode(value) for encode, value in zip(encoders, item, strict=True)] for item in items]
+
+
+def to_json(queryset: QuerySet, schema: Schema | None = None) -> bytes:
+    """Return the rows of a query as JSON: what ``schema.dumps(queryset, many=True)`` says.
+
+    :param schema: what to write of a row; the model's ``AutoSchema`` unless given.
+    :raises EncodingError: naming the column whose value JSON cannot have.
+    :raises GuardrailError: as iterating over the query set does.
+    """
+    if queryset._result_cache is not None:
+        return write(dump_items(queryset, queryset, schema))
+    return write(plain_rows(queryset, queryset.raw_rows(), schema))
+
+
+# In the application's provider
+
+
+def _sorted(values: Iterable[Any]) -> list[Any]:
+    return sorted(values, key=_order)
+
+
+def _order(value: Any) -> tuple[bool, Any]:
+    if isinstance(value, int | float):
+        return False, value
+    return True, as_text(to_plain(value) if not isinstance(value, str) else value)
+
+
+def _plain_mapping(mapping: Mapping[Any, Any]) -> dict[str, Any]:
+    return {
+        as_text(key if isinstance(key, str | int | float) else to_plain(key)): value
+        for key, value in mapping.items()
+    }
+
+
+def _plain_instance(instance: Any) -> Any:
+    return schema_for(type(instance)).dump(instance)
+
+
+def _refuse_undecodable(value: UndecodableValue) -> Any:
+    raise EncodingError(str(value))
+
+
+#: What JSON has for the Python types of Cassandra's values, where a provider does not know them.
+_BY_TYPE: dict[type, Callable[[Any], Any]] = {
+    UndecodableValue: _refuse_undecodable,
+    OutOfRangeTimestamp: f.encode_timestamp,
+    BoundModel: _plain_instance,
+    BaseUserType: _plain_instance,
+    QuerySet: lambda queryset: dump_items(queryset, queryset),
+    util.Date: f.encode_date,
+    util.Time: f.encode_time,
+    util.Duration: f.encode_duration,
+    util.SortedSet: _sorted,
+    util.OrderedMap: _plain_mapping,
+    set: _sorted,
+    frozenset: _sorted,
+    bytes: f.encode_blob,
+    bytearray: f.encode_blob,
+    datetime: f.encode_timestamp,
+    Decimal: f.encode_decimal,
+    UUID: f.encode_uuid,
+}
+
+#: Those that Flask would take for a dataclass of the program's.
+_OWN_DATACLASSES: list[type] = [UndecodableValue, OutOfRangeTimestamp]
+
+
+def add_plain(kind: type, encode: Callable[[Any], Any], *, is_dataclass: bool = False) -> None:
+    """Have providers write a class of the kit."""
+    _BY_TYPE[kind] = encode
+    if is_dataclass:
+        _OWN_DATACLASSES.append(kind)
+
+
+def to_plain(value: Any) -> Any:
+    """Return what JSON has for a value that a JSON library does not know.
+
+    :raises TypeError: if the kit does not know it either.
+    :raises EncodingError: if its bytes in the table made no value.
+    """
+    for kind in type(value).__mro__:
+        encode = _BY_TYPE.get(kind)
+        if encode is not None:
+            return encode(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def chain(before: Default) -> Default:
+    """Return a ``default`` that asks ``before`` first: what it knows, it writes as it did."""
+
+    def default(value: Any) -> Any:
+        if isinstance(value, tuple(_OWN_DATACLASSES)):
+            return to_plain(value)
+        try:
+            return before(value)
+        except TypeError:
+            # Outside the handler, or an error of ours would show the one of the other.
+            pass
+        return to_plain(value)
+
+    return default
+
+
+def install(app: Flask) -> None:
+    """Have the application's JSON provider write models, pages and Cassandra's types.
+
+    What the provider writes already stays as it is. One without a ``default`` is left alone.
+    """
+    before = getattr(app.json, "default", None)
+    if callable(before):
+        app.json.default = chain(before)  # type: ignore[attr-defined]
+
+
+# A faster provider
+
+#: An integer may be too large for orjson, which would read it as a double.
+_MANY_DIGITS = re.compile(rb"[0-9]{19}")
+
+
+def _default(value: Any) -> Any:
+    """Write what orjson writes by itself, for the standard library to write it alike."""
+    if isinstance(value, datetime):
+        return orjson.loads(orjson.dumps(value, option=_TIMES))
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, enum.Enum):
+        return value.value
+    return DefaultJSONProvider.default(value)
+
+
+_TIMES = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+
+
+class CassandraJSONProvider(DefaultJSONProvider):
+    """A JSON provider on orjson: ``app.json = CassandraJSONProvider(app)``, before ``init_app``.
+
+    Beside models and Cassandra's types it writes a ``datetime`` as RFC 3339, one without a time
+    zone being in UTC, where Flask's writes an HTTP date. What orjson refuses (integers of more than
+    64 bits, keys that are no strings, halves of surrogate pairs) is written and read by the
+    standard library, as before.
+    """
+
+    default = staticmethod(chain(_default))
+
+    def dumps(self, obj: Any, **options: Any) -> str:
+        """Write JSON; any option of ``json.dumps`` leads to the standard library."""
+        if not options:
+            try:
+                return self._write(obj).decode()
+            except TypeError:
+                # orjson says this for all that it refuses; the other says what is wrong, or can.
+                pass
+        return super().dumps(obj, **options)
+
+    def loads(self, s: str | bytes, **options: Any) -> Any:
+        """Read JSON; any option of ``json.loads`` leads to the standard library."""
+        data = s.encode("utf-8", "surrogatepass") if isinstance(s, str) else s
+        if options or _MANY_DIGITS.search(data):
+            return json.loads(s, **options)
+        return orjson.loads(data)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        """Return a response with the arguments as JSON, indented in debug mode."""
+        obj = self._prepare_response_obj(args, kwargs)
+        is_indented = self.compact is False or (self.compact is None and self._app.debug)
+        try:
+            body = self._write(obj, orjson.OPT_INDENT_2 if is_indented else 0)
+        except TypeError:
+            return super().response(*args, **kwargs)  # type: ignore[return-value]
+        make: Any = self._app.response_class
+        made: Response = make(body + b"\n", mimetype=self.mimetype)
+        return made
+
+    def _write(self, obj: Any, option: int = 0) -> bytes:
+        if self.sort_keys:
+            option |= orjson.OPT_SORT_KEYS
+        return orjson.dumps(obj, default=self.default, option=option | _TIMES)

@@ -1,0 +1,501 @@
+"""Marshmallow schemas made from models and user types.
+
+The names are those of marshmallow-sqlalchemy. A schema's fields come from the column table
+(``columns``), its rules from the column: what is required, how long, which default. ``dump`` gives
+what ``QuerySet.to_json`` and ``jsonify(instance)`` write; ``load`` checks what came from outside,
+and gives a dictionary or, with ``load_instance``, an instance.
+
+Stages: ``field_for`` makes one field, ``fields_for_model`` all of a model; the metaclass puts them
+into a schema class; ``schema_for`` keeps one schema of each model.
+"""
+
+from __future__ import annotations
+
+import json
+import weakref
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import marshmallow
+from cassandra.cqlengine.usertype import BaseUserType
+from marshmallow import ValidationError, fields, missing, validates_schema
+from marshmallow.schema import SchemaMeta as _MarshmallowMeta
+from marshmallow.schema import SchemaOpts as _MarshmallowOpts
+
+from .columns import ColumnField, find
+from .errors import InvalidJSON
+from .models import BoundModel
+
+if TYPE_CHECKING:
+    from cassandra.cqlengine.columns import Column
+    from cassandra.cqlengine.usertype import UserType
+
+#: Bytes of a partition key, and of a clustering column's value (Cassandra, Limits of CQL).
+MOST_KEY_BYTES = 65_535
+
+#: Bytes that Cassandra adds to each column of a partition key of several.
+_KEY_PART_OVERHEAD = 3
+
+#: The version of the protocol in which the size of a key is measured.
+_PROTOCOL = 5
+
+#: What an absent collection is: no default of a program's own.
+_EMPTY_COLLECTIONS = (set, list, dict)
+
+
+# Fields
+
+
+def columns_of(model: type[Any]) -> Mapping[str, Column]:
+    """Return the columns of a model, or the fields of a user type, by the names of attributes."""
+    known = getattr(model, "_columns", None) or getattr(model, "_fields", None)
+    if not known:
+        raise TypeError(f"{model!r} is neither a model nor a user type.")
+    return cast("Mapping[str, Column]", known)
+
+
+class _Maker:
+    """Makes the fields of one model: what the column table asks for the types inside."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+
+    def field_of(self, column: Column, **options: Any) -> ColumnField:
+        field = find(column, self._label).make_field(column, self, {"allow_none": True, **options})
+        field.label = self._label
+        return field
+
+    def schema_of(self, user_type: type[UserType]) -> type[Schema]:
+        return schema_class_for(user_type)
+
+
+def _rules_of(model: type[Any], name: str, column: Column) -> dict[str, Any]:
+    """Return what the column says about its field, whatever its type."""
+    is_key = column.is_primary_key
+    has_default = column.has_default and column.default not in _EMPTY_COLLECTIONS
+    needed = bool(column.required or is_key)
+    rules: dict[str, Any] = {"allow_none": not needed}
+    if has_default:
+        rules["load_default"] = column.get_default
+    elif needed:
+        rules["required"] = True
+    if column.db_field_name != name:
+        rules["data_key"] = column.db_field_name
+    if getattr(model, "_discriminator_column_name", None) == name:
+        # The class says it.
+        rules = {"dump_only": True, "allow_none": True}
+    return rules
+
+
+def field_for(model: type[Any], name: str, **options: Any) -> fields.Field[Any]:
+    """Return the marshmallow field of one column.
+
+    :param model: a model or a user type.
+    :param name: of the attribute.
+    :param options: of the field: ``validate`` comes after the column's own rules, every other
+        replaces what is made of the column.
+    :raises ValueError: if there is no such column.
+    :raises UnknownColumnType: naming the column, if its type is not in the column table.
+    """
+    column = columns_of(model).get(name)
+    if column is None:
+        raise ValueError(
+            f"{model.__name__} has no column {name}; its columns are "
+            f"{', '.join(columns_of(model))}."
+        )
+    own = _own_options(model).get(name, {})
+    if isinstance(own, fields.Field):
+        if options:
+            raise ValueError(
+                f"{model.__name__}.{name} has a field of its own in __schema_fields__, which takes "
+                "no options; declare the field in the schema."
+            )
+        return own
+    rules = _rules_of(model, name, column)
+    given = {**own, **options}
+    if own.get("validate") is not None and options.get("validate") is not None:
+        given["validate"] = [*_listed(own["validate"]), *_listed(options["validate"])]
+    if given.get("required"):
+        rules.pop("load_default", None)
+    elif "load_default" in given:
+        rules.pop("required", None)
+    maker = _Maker(f"{model.__name__}.{name}")
+    return maker.field_of(column, **{**rules, **given})
+
+
+def _listed(validators: Any) -> list[Any]:
+    return [validators] if callable(validators) else list(validators)
+
+
+def _own_options(model: type[Any]) -> Mapping[str, Any]:
+    """Return what the model itself says of its fields.
+
+    :raises ValueError: if it names a column that it does not have.
+    """
+    own: Mapping[str, Any] = getattr(model, "__schema_fields__", {})
+    unknown = own.keys() - columns_of(model).keys()
+    if unknown:
+        raise ValueError(
+            f"{model.__name__}.__schema_fields__ names {min(unknown)}, which is no column; the "
+            f"columns are {', '.join(columns_of(model))}."
+        )
+    return own
+
+
+def fields_for_model(
+    model: type[Any], *, fields: Collection[str] | None = None, exclude: Collection[str] = ()
+) -> dict[str, fields.Field[Any]]:
+    """Return the marshmallow fields of a model or a user type, in the order of its columns.
+
+    :param fields: the names of columns to include; all if not given.
+    :param exclude: the names of columns to leave out.
+    """
+    return {
+        name: field_for(model, name)
+        for name in columns_of(model)
+        if (fields is None or name in fields) and name not in exclude
+    }
+
+
+class AutoField(fields.Field[Any]):
+    """Stands in a schema class for the field of a column, until the class is made."""
+
+    def __init__(self, column_name: str | None, model: type[Any] | None, options: Any) -> None:
+        super().__init__()
+        self.column_name, self.model, self.options = column_name, model, options
+
+    def resolve(self, name: str, model: type[Any] | None) -> fields.Field[Any]:
+        known = self.model or model
+        if known is None:
+            raise ValueError(f"auto_field {name}: the schema's class Meta has no model.")
+        column = self.column_name or name
+        if column != name:
+            self.options.setdefault("attribute", column)
+            self.options.setdefault("data_key", name)
+        return field_for(known, column, **self.options)
+
+
+def auto_field(
+    column_name: str | None = None, *, model: type[Any] | None = None, **options: Any
+) -> AutoField:
+    """Declare a field that is made of a column.
+
+    .. code-block:: python
+
+        class PostSchema(db.Schema):
+            class Meta:
+                model = Post
+
+            title = auto_field(validate=Length(min=3))
+
+    :param column_name: the column, unless it has the name of the field.
+    :param model: whose column it is; that of ``class Meta`` unless given.
+    :param options: as those of ``field_for``.
+    """
+    return AutoField(column_name, model, options)
+
+
+# Schemas
+
+
+class SchemaOpts(_MarshmallowOpts):
+    """What ``class Meta`` may say beside marshmallow's own options.
+
+    :ivar model: the model or user type.
+    :ivar load_instance: whether ``load`` makes instances; it does of user types unless told not
+        to.
+    :ivar partial: what ``partial`` is unless the schema or ``load`` is told otherwise.
+    """
+
+    def __init__(self, meta: type, **options: Any) -> None:
+        super().__init__(meta, **options)
+        self.model: type[Any] | None = getattr(meta, "model", None)
+        # A column takes an instance of its user type, and nothing else.
+        is_type = isinstance(self.model, type) and issubclass(self.model, BaseUserType)
+        self.load_instance: bool = getattr(meta, "load_instance", is_type)
+        self.partial: bool | Collection[str] | None = getattr(meta, "partial", None)
+
+
+class SchemaMeta(_MarshmallowMeta):
+    """Puts the fields of ``class Meta: model`` into a schema class."""
+
+    @classmethod
+    def get_declared_fields(
+        mcs,  # noqa: N804 - marshmallow's name
+        klass: Any,
+        cls_fields: list[tuple[str, fields.Field[Any]]],
+        inherited_fields: list[tuple[str, fields.Field[Any]]],
+        dict_cls: type[dict[str, Any]] = dict,
+    ) -> dict[str, fields.Field[Any]]:
+        opts: SchemaOpts = klass.opts
+        # What a base class has generated is generated anew, for this class's model.
+        bases = klass.__mro__[1:]
+        generated = {name for base in bases for name in vars(base).get("_generated", ())}
+        inherited = [(name, field) for name, field in inherited_fields if name not in generated]
+        declared = super().get_declared_fields(klass, cls_fields, inherited, dict_cls)
+        made: dict[str, fields.Field[Any]] = {}
+        if opts.model is not None and klass.is_automatic:
+            for name in columns_of(opts.model):
+                if name in declared:
+                    # In the place of the column.
+                    made[name] = declared[name]
+                elif name in opts.exclude:
+                    # Marshmallow asks that what is left out be known.
+                    made[name] = fields.Raw()
+                elif not opts.fields or name in opts.fields:
+                    made[name] = field_for(opts.model, name)
+        klass._generated = frozenset(made.keys() - declared.keys())
+        made.update({name: field for name, field in declared.items() if name not in made})
+        return dict_cls(
+            {
+                name: field.resolve(name, opts.model) if isinstance(field, AutoField) else field
+                for name, field in made.items()
+            }
+        )
+
+
+class Schema(marshmallow.Schema, metaclass=SchemaMeta):
+    """A schema whose fields are declared, those of columns with ``auto_field()``.
+
+    ``class Meta`` has marshmallow's options, and ``model``, ``load_instance`` and ``partial``.
+    """
+
+    OPTIONS_CLASS = SchemaOpts
+    opts: SchemaOpts
+    is_automatic = False
+    _generated: frozenset[str] = frozenset()
+
+    def __init__(
+        self,
+        *,
+        only: Collection[str] | None = None,
+        exclude: Collection[str] = (),
+        partial: bool | Collection[str] | None = None,
+        load_instance: bool | None = None,
+        **options: Any,
+    ) -> None:
+        self._options = {"only": only, "exclude": exclude, **options}
+        self._subclasses: dict[type[Any], Schema] = {}
+        self.load_instance = self.opts.load_instance if load_instance is None else load_instance
+        partial = self.opts.partial if partial is None else partial
+        super().__init__(
+            only=cast("Any", only),
+            exclude=cast("Any", exclude),
+            partial=cast("Any", partial),
+            **options,
+        )
+
+    # From instances
+
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+        """Return a value of an instance, a user type or a mapping; ``missing`` if an instance was
+        read without this column.
+        """
+        if isinstance(obj, Mapping):
+            return super().get_attribute(obj, attr, default)
+        state = obj.__dict__
+        if attr in state:
+            # A row has its scalars here, and of a collection what the driver gave.
+            return getattr(obj, attr)
+        if isinstance(obj, BoundModel) and attr in obj._columns and "_values" not in state:
+            return missing
+        return getattr(obj, attr, default)
+
+    def _serialize(self, obj: Any, *, many: bool = False) -> Any:
+        model = self.opts.model
+        if not many and type(obj) is not model and getattr(model, "_is_polymorphic", False):
+            subclass = type(obj)
+            if isinstance(obj, BoundModel) and subclass._columns is not model._columns:  # type: ignore[union-attr]
+                return self._schema_of_subclass(subclass)._serialize(obj)
+        return super()._serialize(obj, many=many)
+
+    def _schema_of_subclass(self, model: type[Any]) -> Schema:
+        """Return this schema for a model that inherits from its own, with the columns it adds."""
+        known = self._subclasses.get(model)
+        if known is None:
+            known = self._subclasses[model] = _derive(type(self), model)(**self._options)
+        return known
+
+    # To instances
+
+    def load(
+        self,
+        data: Any,
+        *,
+        many: bool | None = None,
+        partial: Any = None,
+        unknown: Any = None,
+        instance: Any = None,
+    ) -> Any:
+        """Check what came from outside.
+
+        :param partial: whether keys may be missing; True if there is an ``instance``.
+        :param instance: whose columns get the values that are there, all others staying as they
+            are. It is not saved.
+        :returns: a dictionary by the names of attributes; with ``load_instance`` or ``instance`` an
+            instance.
+        :raises ValidationError: with every problem, by field.
+        """
+        is_many = self.many if many is None else many
+        if instance is not None:
+            if is_many:
+                raise TypeError("load() takes an instance for one row, not with many=True.")
+            partial = True if partial is None else partial
+        loaded: Any = super().load(data, many=many, partial=partial, unknown=unknown)
+        if instance is not None:
+            return self._change(instance, loaded)
+        if self.load_instance:
+            make = self._find_model()
+            return [make(**each) for each in loaded] if is_many else make(**loaded)
+        return loaded
+
+    def loads(self, s: str | bytes | bytearray, /, **options: Any) -> Any:
+        """Do what ``load`` does with a text of JSON.
+
+        :raises InvalidJSON: a 400, if it is none, has a key twice in one object, or is nested too
+            deeply.
+        """
+        return self.load(read_json(s), **options)
+
+    def _find_model(self) -> type[Any]:
+        if self.opts.model is None:
+            raise TypeError(f"{type(self).__name__} has load_instance and no model in class Meta.")
+        return self.opts.model
+
+    def _change(self, instance: Any, loaded: Mapping[str, Any]) -> Any:
+        if getattr(instance, "_is_persisted", False):
+            keys = {
+                name: self._key_of(name)
+                for name in instance._primary_keys
+                if name in loaded and loaded[name] != getattr(instance, name)
+            }
+            if keys:
+                raise ValidationError(
+                    {key: ["The primary key of a row cannot be changed."] for key in keys.values()}
+                )
+        for name, value in loaded.items():
+            setattr(instance, name, value)
+        return instance
+
+    def _key_of(self, name: str) -> str:
+        """Return what the value of an attribute is called outside."""
+        for field_name, field in self.fields.items():
+            if (field.attribute or field_name) == name:
+                return field.data_key or field_name
+        return name
+
+    @validates_schema(skip_on_field_errors=True)
+    def _check_key(self, data: Mapping[str, Any], **context: Any) -> None:
+        """Hold the primary key to Cassandra's limits."""
+        del context
+        model = self.opts.model
+        partition = getattr(model, "_partition_keys", {})
+        sizes = {
+            name: len(column.cql_type.serialize(column.to_database(data[name]), _PROTOCOL))
+            for name, column in getattr(model, "_primary_keys", {}).items()
+            if data.get(name) is not None
+        }
+        problems = {
+            name: f"Longer than the {MOST_KEY_BYTES} bytes of a key."
+            for name, size in sizes.items()
+            if size > MOST_KEY_BYTES
+        }
+        whole = [size + _KEY_PART_OVERHEAD for name, size in sizes.items() if name in partition]
+        if len(partition) > 1 and sum(whole) > MOST_KEY_BYTES and not problems:
+            problems = dict.fromkeys(
+                partition, f"Together longer than the {MOST_KEY_BYTES} bytes of a partition key."
+            )
+        if len(partition) == 1 and 0 in [sizes.get(name) for name in partition]:
+            problems = dict.fromkeys(partition, "A partition key cannot be empty.")
+        if problems:
+            raise ValidationError(
+                {self._key_of(name): [problem] for name, problem in problems.items()}
+            )
+
+
+class AutoSchema(Schema):
+    """A schema with a field for each column of ``class Meta: model``; see ``Schema``."""
+
+    is_automatic = True
+
+
+#: The schema of each model and user type that nobody has declared one for.
+_classes: weakref.WeakKeyDictionary[type[Any], type[Schema]] = weakref.WeakKeyDictionary()
+_schemas: weakref.WeakKeyDictionary[type[Any], Schema] = weakref.WeakKeyDictionary()
+
+
+def _derive(base: type[Schema], model: type[Any]) -> type[Schema]:
+    options = {"model": model, "register": False}
+    meta = type("Meta", (base.Meta,), options)
+    make: Any = SchemaMeta
+    return cast("type[Schema]", make(f"{model.__name__}Schema", (base,), {"Meta": meta}))
+
+
+def schema_class_for(model: type[Any]) -> type[Schema]:
+    """Return the ``AutoSchema`` of a model or user type, which is made once."""
+    known = _classes.get(model)
+    if known is None:
+        known = _classes[model] = _derive(AutoSchema, model)
+    return known
+
+
+def schema_for(model: type[Any]) -> Schema:
+    """Return a schema of ``schema_class_for(model)``: the one by which instances become JSON."""
+    known = _schemas.get(model)
+    if known is None:
+        known = _schemas[model] = schema_class_for(model)()
+    return known
+
+
+# JSON texts
+
+
+def _without_twins(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            # RFC 8259, 4: what a reader makes of it is unpredictable.
+            raise InvalidJSON("A key is there twice in one object.")
+        found[key] = value
+    return found
+
+
+def _refuse_constant(name: str) -> Callable[[], None]:
+    raise InvalidJSON(f"{name} is no number of JSON.")
+
+
+def read_json(text: str | bytes | bytearray) -> Any:
+    """Return what a text of JSON says (RFC 8259).
+
+    :raises InvalidJSON: if it is none, has a key twice in one object, is nested more deeply than
+        Python's recursion limit allows, or has an integer of more than 4,300 digits.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_without_twins, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise InvalidJSON("Nested too deeply.") from None
+    except InvalidJSON:
+        raise
+    except UnicodeDecodeError:
+        raise InvalidJSON("Not valid JSON: not in UTF-8.") from None
+    except json.JSONDecodeError as error:
+        raise InvalidJSON(
+            f"Not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
+        ) from None
+    except ValueError:
+        # Python's limit for turning text into an integer (sys.get_int_max_str_digits).
+        raise InvalidJSON("Not valid JSON: a number has too many digits.") from None
+
+
+__all__ = [
+    "MOST_KEY_BYTES",
+    "AutoSchema",
+    "Schema",
+    "SchemaOpts",
+    "auto_field",
+    "field_for",
+    "fields_for_model",
+    "read_json",
+    "schema_class_for",
+    "schema_for",
+]
