@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from flask_cqlalchemy import LocalCluster
 
-from . import bulk, growth, operations, pages, report, serving
+from . import bulk, growth, operations, pages, report, schemas, serving
 from .contenders import Place, opened
 from .results import Benchmark, Row, Setting, Step, progress
 
@@ -19,6 +19,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     *operations.BENCHMARKS,
     *bulk.BENCHMARKS,
     *pages.BENCHMARKS,
+    *schemas.BENCHMARKS,
     *serving.BENCHMARKS,
     *growth.BENCHMARKS,
 )

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import orjson
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
 from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.cqlengine import columns as cqlengine_columns_module
@@ -27,7 +28,19 @@ from flask import Flask
 
 from flask_cqlalchemy import CQLAlchemy
 
-from .rows import KEYSPACE, NAMES, PART, ROWS, TABLE, CoodieRow, cqlengine_columns, keywords, values
+from .rows import (
+    KEYSPACE,
+    NAMES,
+    PART,
+    ROWS,
+    TABLE,
+    CoodieRow,
+    HandWrittenSchema,
+    cqlengine_columns,
+    keywords,
+    plain,
+    values,
+)
 
 DRIVER = "driver"
 KIT = "Flask-CQLAlchemy"
@@ -39,6 +52,11 @@ CONCURRENCY = 100
 
 #: Protocol v5: named, or the driver first tries those of another product.
 _PROTOCOL = 5
+
+#: How orjson writes the driver's timestamps, which are naive and in UTC.
+_TIMES = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+
+_SCHEMA = HandWrittenSchema()
 
 #: The row of a point read and of an update.
 _ID = 5
@@ -85,8 +103,8 @@ class Contender(ABC):
         """Write one column of a row that was read."""
 
     @abstractmethod
-    def read_rows(self) -> list[Any]:
-        """Return the rows of a partition."""
+    def read_rows(self, most: int | None = None) -> list[Any]:
+        """Return the rows of a partition, or the first ``most`` of them."""
 
     @abstractmethod
     def insert_batch(self, part: int, numbers: Iterable[int]) -> None:
@@ -100,6 +118,10 @@ class Contender(ABC):
     def filter_four_times(self) -> None:
         """Make a query of four filters and a limit, and do not execute it."""
         raise NotImplementedError
+
+    @abstractmethod
+    def write_json(self, most: int | None = None) -> bytes:
+        """Return the JSON of the rows of a partition, or of the first ``most`` of them."""
 
     def describe(self, row: Any) -> dict[str, Any]:
         """Return what a view answers of a row."""
@@ -141,6 +163,7 @@ class Driver(Contender):
         )
         self._one = session.prepare(f"{select} AND id = ?")
         self._many = session.prepare(select)
+        self._some = session.prepare(f"{select} LIMIT ?")
         self._change = session.prepare(f"UPDATE {TABLE} SET name = ? WHERE part = ? AND id = ?")
 
     def read(self) -> Any:
@@ -152,8 +175,13 @@ class Driver(Contender):
     def update(self, row: Any, name: str) -> None:
         self.session.execute(self._change, (name, row["part"], row["id"]))
 
-    def read_rows(self) -> list[Any]:
-        return list(self.session.execute(self._many, (PART,)))
+    def read_rows(self, most: int | None = None) -> list[Any]:
+        if most is None:
+            return list(self.session.execute(self._many, (PART,)))
+        return list(self.session.execute(self._some, (PART, most)))
+
+    def write_json(self, most: int | None = None) -> bytes:
+        return orjson.dumps(self.read_rows(most), default=plain, option=_TIMES)
 
     def describe(self, row: Any) -> dict[str, Any]:
         return {"id": row["id"], "name": row["name"]}
@@ -201,8 +229,8 @@ class Modelled(Contender):
     def update(self, row: Any, name: str) -> None:
         row.update(name=name)
 
-    def read_rows(self) -> list[Any]:
-        return list(self.model.objects(part=PART))
+    def read_rows(self, most: int | None = None) -> list[Any]:
+        return list(self.model.objects(part=PART).limit(most))
 
     def filter_four_times(self) -> None:
         self.model.objects.filter(part=1).filter(id=5).filter(name="x").filter(score=1.0).limit(5)
@@ -231,6 +259,10 @@ class Kit(Modelled):
         with self.db.batch("unlogged") as batch:
             for number in numbers:
                 self.model.batch(batch).create(**keywords(part, number))
+
+    def write_json(self, most: int | None = None) -> bytes:
+        found: bytes = self.model.objects(part=PART).limit(most).to_json()
+        return found
 
     def insert_many(self, keys: Iterable[tuple[int, int]]) -> None:
         rows = (keywords(part, number) for part, number in keys)
@@ -261,6 +293,9 @@ class CQLEngine(Modelled):
         self.model = type(CQLEngineModel)(
             "Row", (CQLEngineModel,), {**cqlengine_columns(cqlengine_columns_module), **body}
         )
+
+    def write_json(self, most: int | None = None) -> bytes:
+        return orjson.dumps(_SCHEMA.dump(self.read_rows(most), many=True))
 
     def insert_batch(self, part: int, numbers: Iterable[int]) -> None:
         with BatchQuery(batch_type=CQLEngineBatchType.Unlogged, connection=CQLENGINE) as batch:
@@ -295,8 +330,14 @@ class Coodie(Contender):
     def update(self, row: Any, name: str) -> None:
         row.update(name=name)
 
-    def read_rows(self) -> list[Any]:
-        return CoodieRow.find(part=PART).all()
+    def read_rows(self, most: int | None = None) -> list[Any]:
+        query = CoodieRow.find(part=PART)
+        return query.all() if most is None else query.limit(most).all()
+
+    def write_json(self, most: int | None = None) -> bytes:
+        # Not mode="json", which knows no SortedSet; pydantic would warn of it, too.
+        rows = [row.model_dump(warnings=False) for row in self.read_rows(most)]
+        return orjson.dumps(rows, default=plain, option=_TIMES)
 
     def insert_batch(self, part: int, numbers: Iterable[int]) -> None:
         with CoodieBatch(logged=False) as batch:

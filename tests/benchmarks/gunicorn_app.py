@@ -1,12 +1,15 @@
-"""An application with one view for each contender, which reads a row: served by gunicorn."""
+"""An application with views for each contender, one reads a row, the other many: for gunicorn."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Response
 
 from .contenders import Contender, Coodie, CQLEngine, Driver, Kit, Place
+
+#: How many rows a view answers as JSON.
+ROWS_OF_A_VIEW = 100
 
 
 def create_app() -> Flask:
@@ -24,4 +27,8 @@ def _add_view(app: Flask, contender: Contender) -> None:
     def show() -> dict[str, Any]:
         return contender.describe(contender.read())
 
+    def show_rows() -> Response:
+        return Response(contender.write_json(ROWS_OF_A_VIEW), mimetype="application/json")
+
     app.add_url_rule(f"/{contender.name}", contender.name, show)
+    app.add_url_rule(f"/rows/{contender.name}", f"rows {contender.name}", show_rows)

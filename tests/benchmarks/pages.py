@@ -75,7 +75,7 @@ def _run(setting: Setting) -> Row:
 
     def page(cursor: str | None) -> Work:
         return Work(
-            lambda: paginate(model.objects, per_page=PER_PAGE, cursor=cursor),
+            lambda: paginate(model.objects, per_page=PER_PAGE, cursor=cursor).items,
             setting.choose(40, 10),
         )
 

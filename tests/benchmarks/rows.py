@@ -8,8 +8,10 @@ import uuid
 from types import ModuleType
 from typing import Annotated, Any
 
+import marshmallow
 from coodie.fields import ClusteringKey, Double, PrimaryKey
 from coodie.sync import Document
+from marshmallow import fields
 from pydantic import Field
 
 #: The keyspace of all benchmarks but that of the models' growth.
@@ -75,3 +77,25 @@ class CoodieRow(Document):
     class Settings(Document.Settings):
         name = TABLE
         keyspace = KEYSPACE
+
+
+class HandWrittenSchema(marshmallow.Schema):
+    """The same row for marshmallow."""
+
+    part = fields.Integer()
+    id = fields.Integer()
+    name = fields.String()
+    uid = fields.UUID()
+    price = fields.Decimal(as_string=True)
+    at = fields.DateTime()
+    tags = fields.List(fields.String())
+    attrs = fields.Dict(keys=fields.String(), values=fields.String())
+    score = fields.Float()
+    ok = fields.Boolean()
+
+
+def plain(value: Any) -> Any:
+    """Return what orjson can write of a value of this row that it does not know."""
+    if isinstance(value, decimal.Decimal):
+        return str(value)
+    return dict(value.items()) if hasattr(value, "items") else list(value)
