@@ -11,7 +11,6 @@ from __future__ import annotations
 import enum
 import json
 import re
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -28,7 +27,7 @@ from marshmallow.decorators import POST_DUMP, PRE_DUMP
 
 from .columns import ColumnField
 from .columns import formats as f
-from .columns.fields import as_text
+from .columns.fields import as_text, to_dict
 from .errors import EncodingError
 from .models import BoundModel
 from .protocol import OutOfRangeTimestamp, UndecodableValue
@@ -45,6 +44,20 @@ Default = Callable[[Any], Any]
 
 #: orjson writes these itself, as their encoders would.
 _NATIVE = frozenset({f.encode_uuid})
+
+#: Of a collection whose elements need no encoding, the type in which rows have it.
+_UNCHANGED: dict[Any, type] = {list: list, to_dict: dict}
+
+#: How orjson writes a ``datetime`` without a time zone: as RFC 3339, in UTC.
+_TIMES = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+
+_NO_DATACLASSES = orjson.OPT_PASSTHROUGH_DATACLASS
+
+#: Of what it writes, quotation mark and all: the length where there are microseconds, and where the
+#: seconds and the milliseconds end.
+_WITH_FRACTION = len('"2030-12-31T23:59:59.999000Z"')
+_SECONDS_END = len('"2030-12-31T23:59:59')
+_MILLISECONDS_END = len('"2030-12-31T23:59:59.999')
 
 #: The modules of columns whose values are, until they are encoded, what the driver gives.
 _KNOWN_MODULES = frozenset({cql.__name__, "flask_cqlalchemy.columns.extra"})
@@ -94,19 +107,37 @@ class RowEncoder:
         return EncodingError(str(problem))
 
 
-def _encode_column(rows: Iterable[Row], name: str, field: ColumnField) -> None:
+def _encode_column(rows: Sequence[Row], name: str, field: ColumnField) -> None:
     encode, null = field.encode, field.null
-    if encode in _NATIVE:
-        encode = None
-    if null is not None:
-        whole = field.whole()
-        for row in rows:
-            row[name] = whole(row[name])
-    elif encode is not None:
-        for row in rows:
-            value = row[name]
-            if value is not None:
-                row[name] = encode(value)
+    if encode is None or encode in _NATIVE:
+        return
+    if encode is f.encode_timestamp and _encode_timestamps(rows, name):
+        return
+    unchanged = _UNCHANGED.get(encode)
+    for row in rows:
+        value = row[name]
+        if value is None:
+            if null is not None:
+                row[name] = null()
+        elif value.__class__ is not unchanged:
+            row[name] = encode(value)
+
+
+def _encode_timestamps(rows: Sequence[Row], name: str) -> bool:
+    """Encode a column of timestamps in one call of orjson, in a fifth of the time of a call each.
+
+    :returns: False, and does nothing, if there is one that no ``datetime`` can hold.
+    """
+    try:
+        text = orjson.dumps([row[name] for row in rows], option=_TIMES | _NO_DATACLASSES).decode()
+    except TypeError:
+        return False
+    for row, moment in zip(rows, text[1:-1].split(","), strict=True):
+        if len(moment) == _WITH_FRACTION:
+            row[name] = moment[1:_MILLISECONDS_END] + "Z"
+        elif moment != "null":
+            row[name] = moment[1:_SECONDS_END] + ".000Z"
+    return True
 
 
 def _is_known(column: Column) -> bool:
@@ -116,17 +147,15 @@ def _is_known(column: Column) -> bool:
     )
 
 
-#: What has been made for a schema: the one of a model is used again and again.
-_encoders: weakref.WeakKeyDictionary[Schema, RowEncoder | None] = weakref.WeakKeyDictionary()
-
-
 def find_row_encoder(schema: Schema) -> RowEncoder | None:
     """Return what encodes rows as ``schema`` dumps instances; None if only the schema can."""
-    try:
-        return _encoders[schema]
-    except KeyError:
-        made = _encoders[schema] = _make_row_encoder(schema)
-        return made
+    if schema.row_encoder is None:
+        # A cycle of the two, rather than a table that would keep both.
+        schema.row_encoder = _make_row_encoder(schema) or _NO_ENCODER
+    return None if schema.row_encoder is _NO_ENCODER else schema.row_encoder
+
+
+_NO_ENCODER = object()
 
 
 def _make_row_encoder(schema: Schema) -> RowEncoder | None:
@@ -331,9 +360,6 @@ def _default(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
     return DefaultJSONProvider.default(value)
-
-
-_TIMES = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 
 
 class CassandraJSONProvider(DefaultJSONProvider):

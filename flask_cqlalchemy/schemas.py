@@ -12,7 +12,6 @@ into a schema class; ``schema_for`` keeps one schema of each model.
 from __future__ import annotations
 
 import json
-import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -264,6 +263,8 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
     opts: SchemaOpts
     is_automatic = False
     _generated: frozenset[str] = frozenset()
+    #: What encodes rows by this schema, kept by whoever has made it.
+    row_encoder: Any = None
 
     def __init__(
         self,
@@ -419,11 +420,6 @@ class AutoSchema(Schema):
     is_automatic = True
 
 
-#: The schema of each model and user type that nobody has declared one for.
-_classes: weakref.WeakKeyDictionary[type[Any], type[Schema]] = weakref.WeakKeyDictionary()
-_schemas: weakref.WeakKeyDictionary[type[Any], Schema] = weakref.WeakKeyDictionary()
-
-
 def _derive(base: type[Schema], model: type[Any]) -> type[Schema]:
     options = {"model": model, "register": False}
     meta = type("Meta", (base.Meta,), options)
@@ -431,19 +427,35 @@ def _derive(base: type[Schema], model: type[Any]) -> type[Schema]:
     return cast("type[Schema]", make(f"{model.__name__}Schema", (base,), {"Meta": meta}))
 
 
+#: Where a model keeps the schema class and the schema that have been made of it.
+_CLASS, _SCHEMA = "_schema_class", "_schema"
+
+
+def _definition(model: type[Any]) -> type[Any]:
+    """Return the class that a program has written: cqlengine makes others of it for ``using()``."""
+    if not issubclass(model, BoundModel):
+        return model
+    found: type[Any] = next(kind for kind in model.__mro__ if "_readers" in vars(kind))
+    return found
+
+
 def schema_class_for(model: type[Any]) -> type[Schema]:
     """Return the ``AutoSchema`` of a model or user type, which is made once."""
-    known = _classes.get(model)
+    model = _definition(model)
+    known: type[Schema] | None = vars(model).get(_CLASS)
     if known is None:
-        known = _classes[model] = _derive(AutoSchema, model)
+        known = _derive(AutoSchema, model)
+        setattr(model, _CLASS, known)
     return known
 
 
 def schema_for(model: type[Any]) -> Schema:
     """Return a schema of ``schema_class_for(model)``: the one by which instances become JSON."""
-    known = _schemas.get(model)
+    model = _definition(model)
+    known: Schema | None = vars(model).get(_SCHEMA)
     if known is None:
-        known = _schemas[model] = schema_class_for(model)()
+        known = schema_class_for(model)()
+        setattr(model, _SCHEMA, known)
     return known
 
 

@@ -237,7 +237,7 @@ class Map(ColumnField, fields.Dict):
         plain = value.encode is None and value.null is None
         if isinstance(key, fields.String) and encode_key is None:
             if plain:
-                return lambda mapping: dict(_items(mapping))
+                return to_dict
             return lambda mapping: {name: encode_value(item) for name, item in _items(mapping)}
         text = key.whole()
         return lambda mapping: {
@@ -271,6 +271,11 @@ class Map(ColumnField, fields.Dict):
         if errors:
             raise ValidationError(errors, valid_data=result)
         return result
+
+
+def to_dict(mapping: Any) -> dict[Any, Any]:
+    """Return any of the driver's maps as a dictionary."""
+    return dict(_items(mapping))
 
 
 def _items(mapping: Any) -> Iterable[tuple[Any, Any]]:
