@@ -18,9 +18,11 @@ if TYPE_CHECKING:
         CassandraUnavailable,
         ConfigError,
         CQLAlchemyError,
+        EncodingError,
         GuardrailError,
         GuardrailWarning,
         InvalidCursor,
+        InvalidJSON,
         LocalClusterError,
         NoAppError,
         NoConfig,
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
         RequestTimedOut,
         SchemaError,
         UndecodableResponse,
+        UnknownColumnType,
     )
     from .extension import CQLAlchemy
+    from .json import CassandraJSONProvider
     from .local import LocalCluster
     from .signals import after_statement, before_statement
 
@@ -41,11 +45,14 @@ __all__ = [
     "BulkResult",
     "CQLAlchemy",
     "CQLAlchemyError",
+    "CassandraJSONProvider",
     "CassandraUnavailable",
     "ConfigError",
+    "EncodingError",
     "GuardrailError",
     "GuardrailWarning",
     "InvalidCursor",
+    "InvalidJSON",
     "LocalCluster",
     "LocalClusterError",
     "NoAppError",
@@ -54,6 +61,7 @@ __all__ = [
     "RequestTimedOut",
     "SchemaError",
     "UndecodableResponse",
+    "UnknownColumnType",
     "after_statement",
     "before_statement",
 ]
@@ -64,6 +72,7 @@ _MODULES = {
     "BulkFailure": ".bulk",
     "BulkResult": ".bulk",
     "CQLAlchemy": ".extension",
+    "CassandraJSONProvider": ".json",
     "LocalCluster": ".local",
     "after_statement": ".signals",
     "before_statement": ".signals",

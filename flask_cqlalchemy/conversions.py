@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -140,11 +141,11 @@ def _to_milliseconds(column: columns.DateTime, value: Any) -> int | None:
     return milliseconds
 
 
-def _keep_undecoded(column: columns.DateTime, value: Any) -> Any:
-    """Do what ``DateTime.to_python`` does, and leave alone what is no datetime for a reason."""
+def _keep_undecoded(column: columns.Column, value: Any) -> Any:
+    """Do what the column's ``to_python`` does, and leave alone what is of no type for a reason."""
     if isinstance(value, OutOfRangeTimestamp | UndecodableValue):
         return value
-    return columns.DateTime.to_python(column, value)
+    return type(column).to_python(column, value)
 
 
 def _keep_length(column: columns.Tuple, value: Any) -> Any:
@@ -156,14 +157,23 @@ def _keep_length(column: columns.Tuple, value: Any) -> Any:
     return columns.Tuple.to_python(column, value)
 
 
+def _changes_scalars(column: columns.Column) -> bool:
+    convert = type(column).to_python
+    return (
+        convert.__module__ == columns.__name__
+        and convert is not columns.Column.to_python
+        and not isinstance(column, columns.BaseCollectionColumn | columns.UserDefinedType)
+    )
+
+
 def make_exact(column: columns.Column) -> None:
-    """Have a column, and those inside it, convert timestamps and tuples without loss."""
+    """Have a column, and those inside it, convert timestamps, tuples and stand-ins without loss."""
+    # Partial functions, since a user type's columns are pickled with its instances.
     if type(column) is columns.Tuple:
-        column.to_python = lambda value: _keep_length(column, value)
-    if isinstance(column, columns.DateTime):
-        if type(column).to_database is columns.DateTime.to_database:
-            column.to_database = lambda value: _to_milliseconds(column, value)
-        if type(column).to_python is columns.DateTime.to_python:
-            column.to_python = lambda value: _keep_undecoded(column, value)
+        column.to_python = partial(_keep_length, column)
+    if type(column).to_database is columns.DateTime.to_database:
+        column.to_database = partial(_to_milliseconds, column)
+    if _changes_scalars(column):
+        column.to_python = partial(_keep_undecoded, column)
     for inner in column.sub_types:
         make_exact(inner)

@@ -27,7 +27,7 @@ from marshmallow.decorators import POST_DUMP, PRE_DUMP
 
 from .columns import ColumnField
 from .columns import formats as f
-from .columns.fields import as_text, to_dict
+from .columns.fields import ENCODING_FAILURES, as_text, to_dict
 from .errors import EncodingError
 from .models import BoundModel
 from .protocol import OutOfRangeTimestamp, UndecodableValue
@@ -84,27 +84,13 @@ class RowEncoder:
         """
         if not rows:
             return rows
-        try:
-            for name, (_, field) in self._fields.items():
-                if name in rows[0]:
-                    _encode_column(rows, name, field)
-        except (TypeError, ValueError, AttributeError) as problem:
-            raise self.explain(rows, problem) from problem
+        for name, (_, field) in self._fields.items():
+            if name in rows[0]:
+                _encode_column(rows, name, field)
         if self._is_renaming or self._fields.keys() != rows[0].keys():
             kept = [(name, key) for name, (key, _) in self._fields.items() if name in rows[0]]
             return [{key: row[name] for name, key in kept} for row in rows]
         return rows
-
-    def explain(self, rows: Iterable[Row], problem: Exception) -> EncodingError:
-        """Return the error that names the column of the value that cannot be written."""
-        for row in rows:
-            for name, (key, field) in self._fields.items():
-                value = row.get(name, row.get(key))
-                try:
-                    orjson.dumps(value, default=_refuse)
-                except TypeError as error:
-                    return EncodingError(f"{field.label}: {error.__cause__ or error}")
-        return EncodingError(str(problem))
 
 
 def _encode_column(rows: Sequence[Row], name: str, field: ColumnField) -> None:
@@ -114,13 +100,17 @@ def _encode_column(rows: Sequence[Row], name: str, field: ColumnField) -> None:
     if encode is f.encode_timestamp and _encode_timestamps(rows, name):
         return
     unchanged = _UNCHANGED.get(encode)
-    for row in rows:
-        value = row[name]
-        if value is None:
-            if null is not None:
-                row[name] = null()
-        elif value.__class__ is not unchanged:
-            row[name] = encode(value)
+    value = None
+    try:
+        for row in rows:
+            value = row[name]
+            if value is None:
+                if null is not None:
+                    row[name] = null()
+            elif value.__class__ is not unchanged:
+                row[name] = encode(value)
+    except ENCODING_FAILURES as problem:
+        raise field.explain(value, problem) from problem
 
 
 def _encode_timestamps(rows: Sequence[Row], name: str) -> bool:
@@ -185,18 +175,37 @@ def _refuse(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
 
-def write(plain: Any) -> bytes:
+def write(document: Any, items: Iterable[Any] = (), schema: Schema | None = None) -> bytes:
     """Return the JSON of what encoders and schemas give.
 
+    :param items: the objects in it that are of ``schema``, to say whose value is at fault.
     :raises EncodingError: if there is a value in it that JSON cannot have.
     """
     try:
-        return orjson.dumps(plain, default=_refuse)
+        return orjson.dumps(document, default=_refuse)
     except TypeError as error:
+        labels = {field.data_key or name: field for name, field in _fields_of(schema)}
+        for item in items if labels else ():
+            for key, value in item.items() if isinstance(item, dict) else ():
+                if not _is_writable(value):
+                    label = getattr(labels.get(key), "label", key)
+                    raise EncodingError(f"{label}: {error.__cause__ or error}") from error
         raise EncodingError(str(error.__cause__ or error)) from error
 
 
-def _find_schema(queryset: QuerySet, schema: Schema | None) -> Schema:
+def _fields_of(schema: Schema | None) -> Iterable[tuple[str, Any]]:
+    return () if schema is None else schema.dump_fields.items()
+
+
+def _is_writable(value: Any) -> bool:
+    try:
+        orjson.dumps(value, default=_refuse)
+    except TypeError:
+        return False
+    return True
+
+
+def find_schema(queryset: QuerySet, schema: Schema | None) -> Schema:
     if schema is not None and schema.opts.model is None:
         raise TypeError(f"{type(schema).__name__} has no model in class Meta.")
     return schema or schema_for(queryset.model)
@@ -208,7 +217,7 @@ def plain_rows(queryset: QuerySet, rows: Sequence[Row], schema: Schema | None = 
     :param rows: by the names of columns in CQL; they are taken over.
     :param schema: what to write of them; all, unless given.
     """
-    known = _find_schema(queryset, schema)
+    known = find_schema(queryset, schema)
     encoder = None if queryset._values_list else find_row_encoder(known)
     if encoder is None:
         return dump_items(queryset, queryset._construct_page(list(rows)), known)
@@ -219,7 +228,7 @@ def dump_items(queryset: QuerySet, items: Iterable[Any], schema: Schema | None =
     """Return what ``plain_rows`` does of what a query has given."""
     if queryset._values_list:
         return _plain_values(queryset, items)
-    return _find_schema(queryset, schema).dump(items, many=True)
+    return find_schema(queryset, schema).dump(items, many=True)
 
 
 def _plain_values(queryset: QuerySet, items: Iterable[Any]) -> list[Any]:
@@ -242,8 +251,10 @@ def to_json(queryset: QuerySet, schema: Schema | None = None) -> bytes:
     :raises GuardrailError: as iterating over the query set does.
     """
     if queryset._result_cache is not None:
-        return write(dump_items(queryset, queryset, schema))
-    return write(plain_rows(queryset, queryset.raw_rows(), schema))
+        items = dump_items(queryset, queryset, schema)
+    else:
+        items = plain_rows(queryset, queryset.raw_rows(), schema)
+    return write(items, items, find_schema(queryset, schema))
 
 
 # In the application's provider

@@ -60,7 +60,7 @@ class _Maker:
         self._label = label
 
     def field_of(self, column: Column, **options: Any) -> ColumnField:
-        field = find(column, self._label).make_field(column, self, {"allow_none": True, **options})
+        field = find(column, self._label).make_field(column, self, options)
         field.label = self._label
         return field
 

@@ -148,7 +148,10 @@ def naming(label: str, kind: str, value: Any) -> Iterator[None]:
         yield
     except ValidationError as error:
         # cqlengine names the column by its attribute, and none inside a collection.
-        if label.rpartition(".")[2] in str(error):
+        model, _, name = label.rpartition(".")
+        if str(error).startswith(f"{name}: "):
+            raise ValidationError(f"{model}.{error}") from error
+        if name in str(error):
             raise
         raise ValidationError(f"{label}: {error}") from error
     except Exception as error:

@@ -76,6 +76,10 @@ class Duration(columns.Duration):  # type: ignore[misc]
             checked = super().validate(value)
             if checked is not None:
                 check_duration(checked)
-        except (TypeError, ValueError) as problem:
+        except TypeError:
+            raise ValidationError(
+                f"{self.column_name}: a {type(value).__name__} is no Duration"
+            ) from None
+        except ValueError as problem:
             raise ValidationError(f"{self.column_name}: {problem}") from None
         return checked

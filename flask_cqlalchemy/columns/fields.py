@@ -8,7 +8,7 @@ JSON calls without the field; a collection's is composed of those of its element
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -26,6 +26,22 @@ Decode = Callable[[Any], Any]
 
 #: Elements that cqlengine takes in a collection.
 MOST_ELEMENTS = 65_535
+
+
+#: What ``encode`` raises for a value that is not of its type.
+ENCODING_FAILURES = (TypeError, ValueError, AttributeError)
+
+
+def _undecodable_in(value: Any) -> Iterator[UndecodableValue]:
+    if isinstance(value, UndecodableValue):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _undecodable_in(key)
+            yield from _undecodable_in(item)
+    elif isinstance(value, list | tuple | set | util.SortedSet):
+        for item in value:
+            yield from _undecodable_in(item)
 
 
 def as_text(encoded: Any) -> str:
@@ -70,17 +86,24 @@ class ColumnField(fields.Field[Any]):
         if value is None:
             return None if self.null is None else self.null()
         if value.__class__ is UndecodableValue:
-            raise EncodingError(f"{self.label}: {value}")
+            raise self.explain(value, None)
         if self.encode is None:
             return value
         try:
             return self.encode(value)
-        except EncodingError:
-            raise
-        except (TypeError, ValueError, AttributeError) as problem:
-            raise EncodingError(
-                f"{self.label}: a {type(value).__name__} cannot be written as JSON ({problem})"
-            ) from problem
+        except ENCODING_FAILURES as problem:
+            raise self.explain(value, problem) from problem
+
+    def explain(self, value: Any, problem: Exception | None) -> EncodingError:
+        """Return the error of a value that cannot be encoded."""
+        if isinstance(problem, EncodingError):
+            return problem
+        undecodable = next(_undecodable_in(value), None)
+        if undecodable is not None:
+            return EncodingError(f"{self.label}: {undecodable}")
+        return EncodingError(
+            f"{self.label}: a {type(value).__name__} cannot be written as JSON ({problem})"
+        )
 
     def _serialize(self, value: Any, *_context: Any, **_options: Any) -> Any:
         return self.encoded(value)

@@ -40,7 +40,7 @@ from .fields import (
 class FieldMaker(Protocol):
     """What an entry asks of whoever makes fields, for the types inside."""
 
-    def field_of(self, column: columns.Column) -> ColumnField:
+    def field_of(self, column: columns.Column, *, allow_none: bool) -> ColumnField:
         """Return the field of a column inside another."""
         ...
 
@@ -169,15 +169,20 @@ _COUNTER = ColumnType(
 
 @dataclass(frozen=True)
 class _Collection(ColumnType):
-    """A type made of others: ``build`` makes its field of those of its elements."""
+    """A type made of others.
+
+    :ivar build: makes its field of those of its elements.
+    :ivar has_nulls: whether an element may be null.
+    """
 
     parse: Callable[[str], Any] = parse_json
     build: Callable[..., ColumnField] = List
+    has_nulls: bool = False
 
     def make_field(
         self, column: columns.Column, maker: FieldMaker, options: dict[str, Any]
     ) -> ColumnField:
-        elements = [maker.field_of(element) for element in column.types]
+        elements = [maker.field_of(element, allow_none=self.has_nulls) for element in column.types]
         made = self.build(*elements, **merge(self.options(column), options))
         made.parse = self.parse
         return made
@@ -333,7 +338,12 @@ _TABLE: dict[type[columns.Column], ColumnType] = {
         build=Map,
     ),
     columns.Tuple: _Collection(
-        cql="tuple", python=tuple, widget="tuple", field=fields.Tuple, build=_make_tuple
+        cql="tuple",
+        python=tuple,
+        widget="tuple",
+        field=fields.Tuple,
+        build=_make_tuple,
+        has_nulls=True,
     ),
     columns.UserDefinedType: _UserType(
         cql="udt", python=object, widget="fieldset", field=fields.Nested

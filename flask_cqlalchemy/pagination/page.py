@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from flask import Response, current_app, request, url_for
 
-from ..json import add_plain, dump_items, plain_rows, write
+from ..json import add_plain, dump_items, find_schema, plain_rows, write
 from .cursors import LONGEST_IN_URL
 from .reading import Row, make_items
 
@@ -120,7 +120,8 @@ class Page(Generic[T]):
         :param schema: as for ``to_plain``.
         :raises EncodingError: naming the column whose value JSON cannot have.
         """
-        return write(self.to_plain(schema))
+        document = self.to_plain(schema)
+        return write(document, document["items"], find_schema(self.queryset, schema))
 
     def to_response(self, schema: Schema | None = None) -> Response:
         """Return the page as JSON, with a Link header; see ``to_json``."""
