@@ -32,13 +32,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from flask import Response, current_app, request
+from flask import Blueprint, Response, current_app, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import BadRequest, HTTPException, ServiceUnavailable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from flask.sansio.scaffold import Scaffold
+    from flask.typing import ResponseReturnValue
 
     from .bulk import BulkResult
 
@@ -202,16 +203,18 @@ _WHOLE = "_schema"
 
 
 def init_app(app: Scaffold) -> None:
-    """Answer errors with problem documents (RFC 9457): those of schemas with 422, saying where each
-    problem is, and those of this module with their own status.
+    """Answer errors with problem documents (RFC 9457).
 
-    A client that asks for HTML rather than JSON gets Flask's page for the latter.
+    The errors of schemas are answered with 422, and say where each problem is; HTTP errors, those
+    of this module among them, with their own status.
 
-    :param app: an application, or a blueprint for its own views alone.
+    :param app: a blueprint, for its own views; or an application, where a client that asks for HTML
+        rather than JSON gets Flask's pages, and where handlers for one status come first.
     """
     app.register_error_handler(ValidationError, _answer_invalid)
-    for kind in (InvalidJSON, InvalidCursor, CassandraUnavailable, OutcomeUnknown):
-        app.register_error_handler(kind, _answer_error)
+    app.register_error_handler(
+        HTTPException, _answer_error if isinstance(app, Blueprint) else _answer_error_by_accept
+    )
 
 
 def _answer_invalid(error: ValidationError) -> Response:
@@ -226,12 +229,16 @@ def _answer_invalid(error: ValidationError) -> Response:
     )
 
 
-def _answer_error(error: HTTPException) -> Response | HTTPException:
-    if request.accept_mimetypes.best_match([PROBLEM, "application/json", "text/html"]) == (
-        "text/html"
-    ):
+def _answer_error_by_accept(error: HTTPException) -> ResponseReturnValue:
+    accepted = request.accept_mimetypes.best_match([PROBLEM, "application/json", "text/html"])
+    return error if accepted == "text/html" else _answer_error(error)
+
+
+def _answer_error(error: HTTPException) -> ResponseReturnValue:
+    if error.response is not None or error.code is None or error.code < HTTPStatus.BAD_REQUEST:
+        # A redirect, or an answer that the program has made.
         return error
-    response = _make_problem(HTTPStatus(error.code or 500), str(error.description), {})
+    response = _make_problem(HTTPStatus(error.code), str(error.description or error.name), {})
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
             response.headers[name] = value

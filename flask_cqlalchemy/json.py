@@ -87,7 +87,7 @@ class RowEncoder:
         for name, (_, field) in self._fields.items():
             if name in rows[0]:
                 _encode_column(rows, name, field)
-        if self._is_renaming or self._fields.keys() != rows[0].keys():
+        if self._is_renaming or list(self._fields) != list(rows[0]):
             kept = [(name, key) for name, (key, _) in self._fields.items() if name in rows[0]]
             return [{key: row[name] for name, key in kept} for row in rows]
         return rows
@@ -221,7 +221,8 @@ def plain_rows(queryset: QuerySet, rows: Sequence[Row], schema: Schema | None = 
     encoder = None if queryset._values_list else find_row_encoder(known)
     if encoder is None:
         return dump_items(queryset, queryset._construct_page(list(rows)), known)
-    return encoder.encode(rows)
+    fixed = queryset.known_values()
+    return encoder.encode([fixed | row for row in rows] if fixed else rows)
 
 
 def dump_items(queryset: QuerySet, items: Iterable[Any], schema: Schema | None = None) -> Any:

@@ -388,15 +388,21 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         statement.limit = limit
         return statement
 
+    def known_values(self) -> dict[str, Any]:
+        """Return the values, by CQL name, that rows may lack because the query fixes them.
+
+        They count as read, whether ``only()`` and ``defer()`` ask for them or not.
+        """
+        if not (self._only_fields or self._defer_fields):
+            return {}
+        return {
+            clause.field: clause.known.to_python(clause.given)
+            for clause in self._where
+            if clause.__class__ is Comparison and clause.known.is_equality
+        }
+
     def _construct_page(self, rows: list[dict[str, Any]]) -> list[Any]:
-        known: dict[str, Any] = {}
-        if self._only_fields or self._defer_fields:
-            # A column that the query fixes has its value, whether it was asked for or not.
-            known = {
-                clause.field: clause.known.to_python(clause.given)
-                for clause in self._where
-                if clause.__class__ is Comparison and clause.known.is_equality
-            }
+        known = self.known_values()
         if self.model._is_plain and not self._values_list:
             return make_instances(self.model, rows, known)
         construct = self._get_result_constructor()

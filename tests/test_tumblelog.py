@@ -691,6 +691,92 @@ def test_pages_load_nothing_from_elsewhere(client: FlaskClient, cql: CQLAlchemy,
     assert " style=" not in page.text
 
 
+# JSON
+
+
+def test_the_list_in_json_says_of_a_post_what_the_page_does(
+    client: FlaskClient, cql: CQLAlchemy
+) -> None:
+    store_post("one", datetime(2026, 11, 22, 8, 30, 0, 250_000))
+
+    answer = client.get("/api/posts")
+    assert answer.content_type == "application/json"
+    assert answer.json == {
+        "items": [
+            {
+                "created_at": "2026-11-22T08:30:00.250Z",
+                "slug": "one",
+                "title": "one",
+                "summary": "Some words.",
+            }
+        ],
+        "next": None,
+        "previous": None,
+        "has_next": False,
+        "has_previous": False,
+        "per_page": 20,
+    }
+
+
+def test_links_lead_through_the_list_in_json(client: FlaskClient, cql: CQLAlchemy) -> None:
+    for day in range(1, 6):
+        store_post(f"day-{day}", datetime(2026, 11, day))
+    found: list[str] = []
+    url = "/api/posts?per_page=2"
+    while url:
+        answer: Any = client.get(url)
+        found += [post["slug"] for post in answer.json["items"]]
+        following = re.search(r'<([^>]+)>; rel="next"', answer.headers.get("Link", ""))
+        url = following[1] if following else ""
+
+    assert found == ["day-5", "day-4", "day-3", "day-2", "day-1"]
+
+
+def test_a_post_in_json_has_its_comments(client: FlaskClient, cql: CQLAlchemy) -> None:
+    write_post(client, title="Hello", body="First words.")
+    for body in ("One.", "Two.", "Three."):
+        write_comment(client, "hello", body=body)
+
+    answer: Any = client.get("/api/posts/hello?per_page=2")
+    assert answer.json.keys() == {"post", "comments", "next"}
+    assert answer.json["post"].keys() == {"slug", "created_at", "title", "body"}
+    assert answer.json["post"]["body"] == "First words."
+    assert [comment["body"] for comment in answer.json["comments"]] == ["One.", "Two."]
+    following: Any = client.get(f"/api/posts/hello?per_page=2&cursor={answer.json['next']}")
+    assert [comment["body"] for comment in following.json["comments"]] == ["Three."]
+    assert following.json["next"] is None
+    assert 'rel="prev"' in following.headers["Link"]
+
+
+def test_errors_in_json_are_problem_documents(client: FlaskClient, cql: CQLAlchemy) -> None:
+    missing = client.get("/api/posts/nowhere", headers={"Accept": "text/html"})
+    assert (missing.status_code, missing.content_type) == (404, "application/problem+json")
+    assert missing.json is not None
+    assert missing.json["title"] == "Not Found"
+    altered = client.get("/api/posts?cursor=x")
+    assert (altered.status_code, altered.content_type) == (400, "application/problem+json")
+    too_many = client.get("/api/posts?per_page=101")
+    assert too_many.json == {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "per_page must be a whole number from 1 to 100.",
+    }
+
+
+def test_a_database_that_does_not_answer_is_a_problem_document_in_json(
+    app_without_database: Flask,
+) -> None:
+    answer = app_without_database.test_client().get("/api/posts")
+
+    assert (answer.status_code, answer.content_type) == (503, "application/problem+json")
+    assert answer.headers["Retry-After"] == "2"
+    assert answer.json is not None
+    assert answer.json["detail"] == (
+        "The database cannot be reached at the moment. Please try again shortly."
+    )
+
+
 # Configuration
 
 

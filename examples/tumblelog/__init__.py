@@ -13,6 +13,7 @@ from typing import Any
 from flask import Flask
 
 from . import errors
+from .api import api
 from .models import db
 from .settings import configure, needs_local_node
 from .views import blog
@@ -31,6 +32,7 @@ def create_app(
     configure(app, config)
     db.init_app(app)
     app.register_blueprint(blog)
+    app.register_blueprint(api)
     errors.init_app(app)
     if needs_local_node(app):
         with app.app_context():
