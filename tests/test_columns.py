@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,7 +71,13 @@ def column_classes() -> list[type[Any]]:
 
 def make(kind: type[Any]) -> Any:
     """A column of that type."""
-    inner = {"List": [c.Text], "Set": [c.Text], "Map": [c.Text, c.Text], "Tuple": [c.Text]}
+    inner: dict[str, list[Any]] = {
+        "Vector": [3],
+        "List": [c.Text],
+        "Set": [c.Text],
+        "Map": [c.Text, c.Text],
+        "Tuple": [c.Text],
+    }
     if kind is cqlengine_columns.UserDefinedType:
         return kind(type(db.UserType)("Made", (CQLAlchemy().UserType,), {"x": c.Text()}))
     return kind(*inner.get(kind.__name__, []))
@@ -97,6 +104,15 @@ def test_every_entry_names_a_control_of_its_own_kind() -> None:
     assert known["map"] == "map"
     assert known["udt"] == "fieldset"
     assert all(known.values())
+
+
+def test_the_guide_has_every_type() -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "schemas-and-json.md").read_text()
+    table = guide.partition("## The types")[2].partition("An absent collection")[0]
+
+    for kind in [*column_classes(), c.Vector]:
+        entry = columns.find(make(kind), "Model.column")
+        assert entry.cql == "udt" or f"`{entry.cql}`" in table
 
 
 # Text

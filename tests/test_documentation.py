@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -46,7 +47,7 @@ def test_the_code_on_a_page_runs(
         exec(compile(blocks(page), str(page), "exec"), namespace)
     finally:
         for value in list(namespace.values()):
-            if hasattr(value, "extensions") and "cqlalchemy" in value.extensions:
+            if isinstance(value, Flask) and "cqlalchemy" in value.extensions:
                 with value.app_context():
                     value.extensions["cqlalchemy"].close()
 
