@@ -12,10 +12,8 @@ import enum
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import orjson
 from cassandra import util
@@ -23,9 +21,10 @@ from cassandra.cqlengine import columns as cql
 from cassandra.cqlengine.usertype import BaseUserType
 from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
+from marshmallow import missing
 from marshmallow.decorators import POST_DUMP, PRE_DUMP
 
-from .columns import ColumnField
+from .columns import ColumnField, extra, find_encode
 from .columns import formats as f
 from .columns.fields import ENCODING_FAILURES, as_text, to_dict
 from .errors import EncodingError
@@ -60,7 +59,7 @@ _SECONDS_END = len('"2030-12-31T23:59:59')
 _MILLISECONDS_END = len('"2030-12-31T23:59:59.999')
 
 #: The modules of columns whose values are, until they are encoded, what the driver gives.
-_KNOWN_MODULES = frozenset({cql.__name__, "flask_cqlalchemy.columns.extra"})
+_KNOWN_MODULES = frozenset({cql.__name__, extra.__name__})
 
 
 # From rows
@@ -153,14 +152,17 @@ def _make_row_encoder(schema: Schema) -> RowEncoder | None:
     if model is None or not getattr(model, "_is_plain", False):
         return None
     kind = type(schema)
+    attributes = [field.attribute or name for name, field in schema.dump_fields.items()]
     is_plain = (
-        not schema._hooks[PRE_DUMP]
+        len(set(attributes)) == len(attributes)
+        and not schema._hooks[PRE_DUMP]
         and not schema._hooks[POST_DUMP]
         and kind.get_attribute is Schema.get_attribute
         and kind._serialize is Schema._serialize
         and all(
             isinstance(field, ColumnField)
             and type(field)._serialize is ColumnField._serialize
+            and field.dump_default is missing
             and (field.attribute or name) in model._columns
             and _is_known(model._columns[field.attribute or name])
             for name, field in schema.dump_fields.items()
@@ -286,25 +288,18 @@ def _refuse_undecodable(value: UndecodableValue) -> Any:
     raise EncodingError(str(value))
 
 
-#: What JSON has for the Python types of Cassandra's values, where a provider does not know them.
-_BY_TYPE: dict[type, Callable[[Any], Any]] = {
+#: How the kit's own classes and the driver's collections are written. What single values look like,
+#: the column table says.
+_BY_CLASS: dict[type, Callable[[Any], Any]] = {
     UndecodableValue: _refuse_undecodable,
     OutOfRangeTimestamp: f.encode_timestamp,
     BoundModel: _plain_instance,
     BaseUserType: _plain_instance,
     QuerySet: lambda queryset: dump_items(queryset, queryset),
-    util.Date: f.encode_date,
-    util.Time: f.encode_time,
-    util.Duration: f.encode_duration,
     util.SortedSet: _sorted,
     util.OrderedMap: _plain_mapping,
     set: _sorted,
     frozenset: _sorted,
-    bytes: f.encode_blob,
-    bytearray: f.encode_blob,
-    datetime: f.encode_timestamp,
-    Decimal: f.encode_decimal,
-    UUID: f.encode_uuid,
 }
 
 #: Those that Flask would take for a dataclass of the program's.
@@ -313,9 +308,18 @@ _OWN_DATACLASSES: list[type] = [UndecodableValue, OutOfRangeTimestamp]
 
 def add_plain(kind: type, encode: Callable[[Any], Any], *, is_dataclass: bool = False) -> None:
     """Have providers write a class of the kit."""
-    _BY_TYPE[kind] = encode
+    _BY_CLASS[kind] = encode
     if is_dataclass:
         _OWN_DATACLASSES.append(kind)
+
+
+def _find_plain(kind: type) -> Callable[[Any], Any] | None:
+    """Return what encodes the values of a class that a JSON library does not know."""
+    for base in kind.__mro__:
+        encode = _BY_CLASS.get(base) or find_encode(base)
+        if encode is not None:
+            return encode
+    return None
 
 
 def to_plain(value: Any) -> Any:
@@ -324,11 +328,10 @@ def to_plain(value: Any) -> Any:
     :raises TypeError: if the kit does not know it either.
     :raises EncodingError: if its bytes in the table made no value.
     """
-    for kind in type(value).__mro__:
-        encode = _BY_TYPE.get(kind)
-        if encode is not None:
-            return encode(value)
-    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+    encode = _find_plain(type(value))
+    if encode is None:
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+    return encode(value)
 
 
 def chain(before: Default) -> Default:
@@ -340,9 +343,11 @@ def chain(before: Default) -> Default:
         try:
             return before(value)
         except TypeError:
-            # Outside the handler, or an error of ours would show the one of the other.
-            pass
-        return to_plain(value)
+            encode = _find_plain(type(value))
+            if encode is None:
+                raise
+        # Outside the handler, or an error of ours would show the one of the other.
+        return encode(value)
 
     return default
 
@@ -367,7 +372,7 @@ def _default(value: Any) -> Any:
     """Write what orjson writes by itself, for the standard library to write it alike."""
     if isinstance(value, datetime):
         return orjson.loads(orjson.dumps(value, option=_TIMES))
-    if isinstance(value, date):
+    if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, enum.Enum):
         return value.value

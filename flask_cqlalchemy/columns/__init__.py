@@ -42,7 +42,7 @@ from cassandra.cqlengine.columns import (
 
 from .extra import Duration, Vector
 from .fields import ColumnField
-from .table import ColumnType, find, register
+from .table import ColumnType, find, find_encode, register
 
 __all__ = [
     "UUID",
@@ -78,5 +78,6 @@ __all__ = [
     "VarInt",
     "Vector",
     "find",
+    "find_encode",
     "register",
 ]

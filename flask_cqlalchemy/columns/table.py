@@ -369,6 +369,30 @@ def register(column_class: type[columns.Column], column_type: ColumnType) -> Non
     if not (isinstance(column_class, type) and issubclass(column_class, columns.Column)):
         raise TypeError(f"register() takes a column class, not {column_class!r}.")
     _TABLE[column_class] = column_type
+    _remember(column_type)
+
+
+#: Types that JSON libraries know themselves.
+_KNOWN_TO_JSON = (str, int, float, list, tuple, dict)
+
+#: What encodes the values of a Python type.
+_ENCODES: dict[type, Encode] = {}
+
+
+def _remember(entry: ColumnType) -> None:
+    if entry.encode is not None and not issubclass(entry.python, _KNOWN_TO_JSON):
+        _ENCODES[entry.python] = entry.encode
+
+
+for _entry in _TABLE.values():
+    _remember(_entry)
+
+
+def find_encode(python: type) -> Encode | None:
+    """Return what encodes the values of a Python type; None if no column has such values, or if
+    JSON has them itself.
+    """
+    return _ENCODES.get(python)
 
 
 def find(column: columns.Column, label: str) -> ColumnType:
