@@ -193,10 +193,18 @@ class _PlainMap(cqltypes._ParameterizedType):  # type: ignore[misc]
 
     typename = "map"
     num_subtypes = 2
+    #: What reads a key, and what reads a value.
+    readers: tuple[Callable[[bytes, int], Any], Callable[[bytes, int], Any]]
+
+    @classmethod
+    def apply_parameters(cls, subtypes: Any, names: Any = None) -> Any:
+        made = super().apply_parameters(subtypes, names)
+        made.readers = tuple(map(_reader, made.subtypes))
+        return made
 
     @classmethod
     def deserialize(cls, data: bytes, protocol_version: int) -> dict[Any, Any]:
-        read_key, read_value = map(_reader, cls.subtypes)
+        read_key, read_value = cls.readers
         (count,) = INT32.unpack_from(data)
         found, end = {}, 4
         for _ in range(count):
