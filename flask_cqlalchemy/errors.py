@@ -198,6 +198,10 @@ PROBLEM = "application/problem+json"
 #: Problems that one document lists; a body of many megabytes may have as many.
 MOST_PROBLEMS = 100
 
+#: Characters of a name in a pointer. What has a longer one is pointed at by what it is in, or many
+#: problems below it would repeat it.
+MOST_NAME = 200
+
 #: Where marshmallow keeps what is wrong with an object as a whole.
 _WHOLE = "_schema"
 
@@ -224,41 +228,40 @@ def _answer_invalid(error: ValidationError) -> Response:
     detail = "The data are not valid."
     if len(problems) > MOST_PROBLEMS:
         detail += f" These are the first {MOST_PROBLEMS} of {len(problems)} problems."
-    return _make_problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, detail, {"errors": problems[:MOST_PROBLEMS]}
-    )
+    # RFC 9110 has renamed it since Python's names were chosen.
+    more = {"errors": problems[:MOST_PROBLEMS]}
+    return _make_problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Unprocessable Content", detail, more)
 
 
 def _answer_error_by_accept(error: HTTPException) -> ResponseReturnValue:
     accepted = request.accept_mimetypes.best_match([PROBLEM, "application/json", "text/html"])
-    return error if accepted == "text/html" else _answer_error(error)
+    answer = error if accepted == "text/html" else _answer_error(error)
+    if isinstance(answer, Response):
+        answer.vary.add("Accept")
+    return answer
 
 
 def _answer_error(error: HTTPException) -> ResponseReturnValue:
     if error.response is not None or error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         # A redirect, or an answer that the program has made.
         return error
-    response = _make_problem(HTTPStatus(error.code), str(error.description or error.name), {})
+    response = _make_problem(error.code, error.name, str(error.description or error.name), {})
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
             response.headers[name] = value
     return response
 
 
-#: RFC 9110 has renamed it since Python's names were chosen.
-_TITLES = {HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content"}
-
-
-def _make_problem(status: HTTPStatus, detail: str, more: Mapping[str, Any]) -> Response:
+def _make_problem(status: int, title: str, detail: str, more: Mapping[str, Any]) -> Response:
     document = {
         "type": "about:blank",
-        "title": _TITLES.get(status, status.phrase),
-        "status": status.value,
+        "title": title,
+        "status": int(status),
         "detail": detail,
         **more,
     }
     return current_app.response_class(
-        current_app.json.dumps(document), status=status.value, mimetype=PROBLEM
+        current_app.json.dumps(document), status=int(status), mimetype=PROBLEM
     )
 
 
@@ -271,11 +274,12 @@ def find_problems(messages: Any, pointer: str = "#") -> Iterator[tuple[str, str]
     """
     if isinstance(messages, Mapping):
         for key, inner in messages.items():
-            if key == _WHOLE:
+            if key == _WHOLE or len(str(key)) > MOST_NAME:
                 yield from find_problems(inner, pointer)
             else:
                 token = str(key).replace("~", "~0").replace("/", "~1")
-                yield from find_problems(inner, f"{pointer}/{quote(token, safe='~')}")
+                part = quote(token, safe="~", errors="replace")
+                yield from find_problems(inner, f"{pointer}/{part}")
     elif isinstance(messages, list | tuple):
         for inner in messages:
             yield from find_problems(inner, pointer)

@@ -12,7 +12,8 @@ import enum
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime, time
+from contextlib import suppress
+from datetime import date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -50,6 +51,7 @@ _UNCHANGED: dict[Any, type] = {list: list, to_dict: dict}
 #: How orjson writes a ``datetime`` without a time zone: as RFC 3339, in UTC.
 _TIMES = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 
+#: Or it would write ours as their fields.
 _NO_DATACLASSES = orjson.OPT_PASSTHROUGH_DATACLASS
 
 #: Of what it writes, quotation mark and all: the length where there are microseconds, and where the
@@ -184,7 +186,7 @@ def write(document: Any, items: Iterable[Any] = (), schema: Schema | None = None
     :raises EncodingError: if there is a value in it that JSON cannot have.
     """
     try:
-        return orjson.dumps(document, default=_refuse)
+        return orjson.dumps(document, default=_refuse, option=_NO_DATACLASSES)
     except TypeError as error:
         labels = {field.data_key or name: field for name, field in _fields_of(schema)}
         for item in items if labels else ():
@@ -201,7 +203,7 @@ def _fields_of(schema: Schema | None) -> Iterable[tuple[str, Any]]:
 
 def _is_writable(value: Any) -> bool:
     try:
-        orjson.dumps(value, default=_refuse)
+        orjson.dumps(value, default=_refuse, option=_NO_DATACLASSES)
     except TypeError:
         return False
     return True
@@ -270,7 +272,7 @@ def _sorted(values: Iterable[Any]) -> list[Any]:
 def _order(value: Any) -> tuple[bool, Any]:
     if isinstance(value, int | float):
         return False, value
-    return True, as_text(to_plain(value) if not isinstance(value, str) else value)
+    return True, value if isinstance(value, str) else json.dumps(value, default=to_plain)
 
 
 def _plain_mapping(mapping: Mapping[Any, Any]) -> dict[str, Any]:
@@ -300,6 +302,7 @@ _BY_CLASS: dict[type, Callable[[Any], Any]] = {
     util.OrderedMap: _plain_mapping,
     set: _sorted,
     frozenset: _sorted,
+    bytearray: f.encode_blob,
 }
 
 #: Those that Flask would take for a dataclass of the program's.
@@ -355,11 +358,13 @@ def chain(before: Default) -> Default:
 def install(app: Flask) -> None:
     """Have the application's JSON provider write models, pages and Cassandra's types.
 
-    What the provider writes already stays as it is. One without a ``default`` is left alone.
+    What the provider writes already stays as it is. One without a ``default``, or with one that
+    cannot be replaced, is left alone.
     """
     before = getattr(app.json, "default", None)
     if callable(before):
-        app.json.default = chain(before)  # type: ignore[attr-defined]
+        with suppress(AttributeError):
+            app.json.default = chain(before)  # type: ignore[attr-defined]
 
 
 # A faster provider
@@ -368,10 +373,17 @@ def install(app: Flask) -> None:
 _MANY_DIGITS = re.compile(rb"[0-9]{19}")
 
 
+def _write_datetime(moment: datetime) -> str:
+    offset = moment.utcoffset()
+    if offset is not None and offset % timedelta(minutes=1):
+        # Local mean time: RFC 3339 has no seconds in an offset.
+        moment, offset = moment.astimezone(timezone.utc), timedelta()
+    return moment.isoformat() if offset else f"{moment.replace(tzinfo=None).isoformat()}Z"
+
+
 def _default(value: Any) -> Any:
-    """Write what orjson writes by itself, for the standard library to write it alike."""
     if isinstance(value, datetime):
-        return orjson.loads(orjson.dumps(value, option=_TIMES))
+        return _write_datetime(value)
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, enum.Enum):
@@ -379,13 +391,18 @@ def _default(value: Any) -> Any:
     return DefaultJSONProvider.default(value)
 
 
+#: Classes that ``default`` is asked about: orjson rounds an offset with seconds, and leaves out the
+#: fields of a dataclass that begin with an underscore.
+_ASK = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+
+
 class CassandraJSONProvider(DefaultJSONProvider):
     """A JSON provider on orjson: ``app.json = CassandraJSONProvider(app)``, before ``init_app``.
 
     Beside models and Cassandra's types it writes a ``datetime`` as RFC 3339, one without a time
-    zone being in UTC, where Flask's writes an HTTP date. What orjson refuses (integers of more than
-    64 bits, keys that are no strings, halves of surrogate pairs) is written and read by the
-    standard library, as before.
+    zone being in UTC, where Flask's writes an HTTP date, and NaN and infinities as null. What
+    orjson refuses (integers of more than 64 bits, keys that are no strings, halves of surrogate
+    pairs) is written and read by the standard library, as before.
     """
 
     default = staticmethod(chain(_default))
@@ -403,9 +420,16 @@ class CassandraJSONProvider(DefaultJSONProvider):
     def loads(self, s: str | bytes, **options: Any) -> Any:
         """Read JSON; any option of ``json.loads`` leads to the standard library."""
         data = s.encode("utf-8", "surrogatepass") if isinstance(s, str) else s
-        if options or _MANY_DIGITS.search(data):
+        if not (options or _MANY_DIGITS.search(data)):
+            try:
+                return orjson.loads(data)
+            except orjson.JSONDecodeError:
+                # The other reads NaN, and other encodings than UTF-8.
+                pass
+        try:
             return json.loads(s, **options)
-        return orjson.loads(data)
+        except RecursionError:
+            raise ValueError("JSON that is nested too deeply") from None
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
         """Return a response with the arguments as JSON, indented in debug mode."""
@@ -422,4 +446,4 @@ class CassandraJSONProvider(DefaultJSONProvider):
     def _write(self, obj: Any, option: int = 0) -> bytes:
         if self.sort_keys:
             option |= orjson.OPT_SORT_KEYS
-        return orjson.dumps(obj, default=self.default, option=option | _TIMES)
+        return orjson.dumps(obj, default=self.default, option=option | _ASK)

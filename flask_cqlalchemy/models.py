@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from cassandra import util
 from cassandra.cqlengine import columns
 from cassandra.cqlengine import connection as cqlengine_connection
 from cassandra.cqlengine.models import Model as CQLEngineModel
@@ -422,6 +423,16 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
     _get_connection = hybrid_classmethod(_class_get_connection, _inst_get_connection)
 
 
+def _hashable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return frozenset((key, _hashable(item)) for key, item in value.items())
+    if isinstance(value, set | util.SortedSet):
+        return frozenset(map(_hashable, value))
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    return value
+
+
 class BoundUserType(CQLEngineUserType):  # type: ignore[misc]
     """The base of every ``db.UserType``."""
 
@@ -432,6 +443,13 @@ class BoundUserType(CQLEngineUserType):  # type: ignore[misc]
         database = cls.__dict__.get("_database")
         if database is None:
             cls._database.registry.add_type(cls)
+
+    def __hash__(self) -> int:
+        """Hash the values, so that a set may have user types, and a map keys of them.
+
+        As with any value that can change: not while it is in one.
+        """
+        return hash((type(self), *map(_hashable, self.values())))
 
     @classmethod
     def register_for_keyspace(cls, keyspace: str, connection: str | None = None) -> None:

@@ -365,18 +365,26 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
 
     def _change(self, instance: Any, loaded: Mapping[str, Any]) -> Any:
         if getattr(instance, "_is_persisted", False):
-            keys = {
-                name: self._key_of(name)
+            changed = [
+                self._key_of(name)
                 for name in instance._primary_keys
-                if name in loaded and loaded[name] != getattr(instance, name)
-            }
-            if keys:
-                raise ValidationError(
-                    {key: ["The primary key of a row cannot be changed."] for key in keys.values()}
-                )
+                if name in loaded and not self._is_stored_alike(instance, name, loaded[name])
+            ]
+            if changed:
+                message = "The primary key of a row cannot be changed."
+                raise ValidationError({name: [message] for name in changed})
+        known = {field.attribute or name for name, field in self.load_fields.items()}
         for name, value in loaded.items():
-            setattr(instance, name, value)
+            # With unknown=INCLUDE there may be any name, that of an attribute of cqlengine too.
+            if name in known:
+                setattr(instance, name, value)
         return instance
+
+    def _is_stored_alike(self, instance: Any, name: str, value: Any) -> bool:
+        """Say whether an instance's value of a key is, to Cassandra, the one that was loaded."""
+        column = instance._columns[name]
+        kept = column.validate(getattr(instance, name))
+        return bool(_bytes_of(column, kept) == _bytes_of(column, value))
 
     def _key_of(self, name: str) -> str:
         """Return what the value of an attribute is called outside."""
@@ -392,7 +400,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         model = self.opts.model
         partition = getattr(model, "_partition_keys", {})
         sizes = {
-            name: len(column.cql_type.serialize(column.to_database(data[name]), _PROTOCOL))
+            name: len(_bytes_of(column, data[name]))
             for name, column in getattr(model, "_primary_keys", {}).items()
             if data.get(name) is not None
         }
@@ -412,6 +420,11 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
             raise ValidationError(
                 {self._key_of(name): [problem] for name, problem in problems.items()}
             )
+
+
+def _bytes_of(column: Column, value: Any) -> bytes:
+    serialized: bytes = column.cql_type.serialize(column.to_database(value), _PROTOCOL)
+    return serialized
 
 
 class AutoSchema(Schema):

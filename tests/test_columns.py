@@ -229,9 +229,9 @@ def test_a_duration_comes_back_as_it_was_stored(cql: CQLAlchemy, duration: Durat
     ("value", "problem"),
     [
         (Duration(1, -1, 0), "have one sign"),
-        (Duration(2**31, 0, 0), "The months of a duration have 32 bits"),
-        (Duration(0, 2**31, 0), "The days of a duration have 32 bits"),
-        (Duration(0, 0, 2**63), "The nanoseconds of a duration have 64 bits"),
+        (Duration(2**31, 0, 0), "A duration has at most 2147483647 months"),
+        (Duration(0, 2**31, 0), "A duration has at most 2147483647 days"),
+        (Duration(0, 0, 2**63), "A duration has at most 9223372036854775807 nanoseconds"),
         ("1h", "a str is no Duration"),
     ],
 )

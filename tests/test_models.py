@@ -38,6 +38,8 @@ def database() -> CQLAlchemy:
         tags = db.columns.Set(db.columns.Text)
         notes = db.columns.List(db.columns.Text)
         scores = db.columns.Map(db.columns.Text, db.columns.Integer)
+        homes = db.columns.Set(db.columns.UserDefinedType(Address))
+        years = db.columns.Map(db.columns.UserDefinedType(Address), db.columns.Integer)
 
     class Visits(db.Model):
         page = db.columns.Text(primary_key=True)
@@ -76,6 +78,21 @@ def test_an_instance_is_created_read_changed_and_deleted(cql: CQLAlchemy) -> Non
     assert person_model.objects(id=person.id).first().name == "Jane Doe"
     person.delete()
     assert person_model.objects.count() == 0
+
+
+def test_user_types_are_elements_of_sets_and_keys_of_maps(cql: CQLAlchemy) -> None:
+    address, street = user_type(cql, "Address"), user_type(cql, "Street")
+    first = address(street=street(name="Main Street"), zipcode=1)
+    second = address(street=None, zipcode=2)
+    person = model(cql, "Person").create(homes={first, second}, years={first: 1999})
+    found = model(cql, "Person").get(id=person.id)
+
+    assert found.homes == {first, second}
+    assert found.years == {first: 1999}
+    assert hash(first) == hash(address(street=street(name="Main Street"), zipcode=1))
+    found.homes.remove(first)
+    found.save()
+    assert model(cql, "Person").get(id=person.id).homes == {second}
 
 
 def test_a_nested_user_type_comes_back_as_its_class(cql: CQLAlchemy) -> None:

@@ -201,11 +201,58 @@ class List(ColumnField, fields.List[Any]):
         assert isinstance(self.inner, ColumnField)  # noqa: S101 - __init__ takes no other
         self.encode = self._make_encode(self.inner)
 
+    def _deserialize(self, value: Any, *context: Any, **options: Any) -> Any:
+        if isinstance(value, list):
+            _check_length(self, value)
+        return super()._deserialize(value, *context, **options)
+
     def _make_encode(self, element: ColumnField) -> Encode:
         if element.encode is None and element.null is None:
             return list
         encode = element.whole()
         return lambda values: [encode(value) for value in values]
+
+
+def _check_length(field: ColumnField, value: Any) -> None:
+    """Refuse what is too long before each of its elements is looked at."""
+    for validator in field.validators:
+        if isinstance(validator, MostProperties | validate.Length):
+            validator(value)
+
+
+#: Elements of which so many may have hashes in common.
+_MAY_COLLIDE = 1_000
+
+
+def _check_hashes(elements: Iterable[Any]) -> None:
+    """Refuse values made for one hash, which would take a set the square of their number of steps.
+
+    Integers and UUIDs have hashes that anybody can foresee (Python's documentation of ``__hash__``).
+    """
+    known = list(elements)
+    if len(known) > _MAY_COLLIDE:
+        hashes = {hash(element) for element in known}
+        if len(hashes) * 10 < len({str(element) for element in known}):
+            raise ValidationError("Too many of its values have the same hash.")
+
+
+class MostProperties:
+    """Limits the entries of a map: a Length of marshmallow would be a maxLength to apispec."""
+
+    def __call__(self, value: Any) -> None:
+        """Raise a ``ValidationError`` if there are more than a collection may have."""
+        validate.Length(max=MOST_ELEMENTS)(value)
+
+
+def _sentences(messages: Any) -> Iterator[str]:
+    if isinstance(messages, Mapping):
+        for inner in messages.values():
+            yield from _sentences(inner)
+    elif isinstance(messages, list):
+        for inner in messages:
+            yield from _sentences(inner)
+    else:
+        yield str(messages)
 
 
 class Set(List):
@@ -225,7 +272,12 @@ class Set(List):
         return lambda values: sorted([encode(value) for value in values], key=order)
 
     def _deserialize(self, value: Any, *context: Any, **options: Any) -> Any:
-        return set(super()._deserialize(value, *context, **options))
+        elements = super()._deserialize(value, *context, **options)
+        try:
+            _check_hashes(elements)
+            return set(elements)
+        except TypeError:
+            raise ValidationError("Its elements cannot be in a set of Python.") from None
 
 
 class Vector(List):
@@ -240,7 +292,7 @@ class Map(ColumnField, fields.Dict):
     default_error_messages = {  # noqa: RUF012 - marshmallow's way
         "invalid": "Not a valid object.",
         "key": "The key: {problem}",
-        "duplicate": "The key is there twice.",
+        "duplicate": "Another key has the same value.",
     }
     null = dict
 
@@ -273,24 +325,28 @@ class Map(ColumnField, fields.Dict):
         keys, values = self.key_field, self.value_field
         assert isinstance(keys, ColumnField)  # noqa: S101 - __init__ has set both
         assert values is not None  # noqa: S101
-        result: dict[Any, Any] = {}
+        made: list[tuple[Any, Any, str]] = []
         errors: dict[str, Any] = {}
+        _check_length(self, value)
         for text, item in value.items():
             try:
                 key = keys.deserialize(keys.parse(text) if isinstance(text, str) else text)
-                if key in result:
-                    raise self.make_error("duplicate")
             except ValidationError as error:
-                problems = error.messages if isinstance(error.messages, list) else [error.messages]
                 errors[str(text)] = [
                     self.error_messages["key"].format(problem=problem)  # type: ignore[union-attr]
-                    for problem in problems
+                    for problem in _sentences(error.messages)
                 ]
                 continue
             try:
-                result[key] = values.deserialize(item)
+                made.append((key, values.deserialize(item), str(text)))
             except ValidationError as error:
                 errors[str(text)] = error.messages
+        _check_hashes(key for key, _, _ in made)
+        result: dict[Any, Any] = {}
+        for key, item, text in made:
+            if key in result:
+                errors[text] = [self.error_messages["duplicate"]]
+            result[key] = item
         if errors:
             raise ValidationError(errors, valid_data=result)
         return result

@@ -11,14 +11,13 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
-import json
 import math
 import re
 import socket
 import struct
 from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
@@ -47,19 +46,29 @@ _DURATION_PATTERN = re.compile(
 )
 _UUID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _INTEGER_PATTERN = re.compile(r"-?[0-9]+")
+_NUMBER_PATTERN = re.compile(r"-?[0-9]+(\.[0-9]+)?([Ee][+-]?[0-9]+)?")
 _DECIMAL_PATTERN = re.compile(r"-?[0-9]+(\.[0-9]+)?([Ee][+-]?[0-9]{1,11})?")
 
 #: Numbers that JSON lacks (RFC 8259, 6), as ProtoJSON writes them.
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
-#: Digits of a ``decimal`` or ``varint`` that are taken: turning more into a number takes a time
-#: that grows with their square.
-MAX_DIGITS = 10_000
+#: Digits of a ``decimal`` or ``varint`` that are taken: Python's own limit for turning text into an
+#: integer (``sys.int_info.default_max_str_digits``), which the driver meets when it writes one.
+MAX_DIGITS = 4_300
 
 #: Significant digits that a double always keeps (IEEE 754; C calls it DBL_DIG).
 _EXACT_DIGITS = 15
 
-_WIDEST = Context(prec=MAX_DIGITS + 1, Emax=MAX_EMAX, Emin=MIN_EMIN)
+_TOO_MANY_DIGITS = f"More than {MAX_DIGITS} digits."
+
+#: Characters of a decimal's text beside its digits: a sign, a point, and an exponent.
+_LONGEST_EXPONENT = len("-.E-12345678901")
+
+#: The smallest integer with more digits than that.
+_TOO_LONG = 10**MAX_DIGITS
+
+#: Characters that fill up a base64 text.
+_MOST_PADDING = 2
 
 _INT32 = 2**31
 _INT64 = 2**63
@@ -101,13 +110,14 @@ def decode_ascii(value: Any) -> str:
 
 def decode_inet(value: Any) -> str:
     """Take an address in any form of IPv4 or IPv6, and give Cassandra's."""
-    text = decode_text(value)
-    if "%" in text:
-        raise ValueError("An IP address without a zone, please: Cassandra stores none.")
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(value) if isinstance(value, str) else None
     except ValueError:
-        raise ValueError("Not a valid IP address.") from None
+        address = None
+    if address is None:
+        raise ValueError("Not a valid IP address.")
+    if getattr(address, "scope_id", None) is not None:
+        raise ValueError("An IP address without a zone, please: Cassandra stores none.")
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     return socket.inet_ntop(family, address.packed)
 
@@ -117,7 +127,12 @@ def encode_blob(value: Any) -> str:
 
 
 def decode_blob(value: Any) -> bytes:
-    if isinstance(value, str):
+    # Before Python 3.13 the library takes padding too many.
+    if (
+        isinstance(value, str)
+        and len(value) % 4 == 0
+        and len(value) - len(value.rstrip("=")) <= _MOST_PADDING
+    ):
         try:
             return base64.b64decode(value.encode("ascii"), validate=True)
         except (binascii.Error, UnicodeEncodeError):
@@ -171,9 +186,9 @@ def _as_exact_decimal(value: Any) -> Decimal | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
-        if value.bit_length() > MAX_DIGITS * 4:
-            raise ValueError(f"More than {MAX_DIGITS} digits.")
-        return _WIDEST.create_decimal(value)
+        if abs(value) >= _TOO_LONG:
+            raise ValueError(_TOO_MANY_DIGITS)
+        return Decimal(value)
     if isinstance(value, float):
         number = Decimal(repr(value)) if math.isfinite(value) else None
         if number is not None and len(number.normalize().as_tuple().digits) > _EXACT_DIGITS:
@@ -183,9 +198,14 @@ def _as_exact_decimal(value: Any) -> Decimal | None:
         return number
     if not isinstance(value, str):
         return None
-    if len(value) > MAX_DIGITS + 20:
-        raise ValueError(f"More than {MAX_DIGITS} digits.")
-    return Decimal(value) if _DECIMAL_PATTERN.fullmatch(value) else None
+    if not _DECIMAL_PATTERN.fullmatch(value):
+        return None
+    if len(value) > MAX_DIGITS + _LONGEST_EXPONENT:
+        raise ValueError(_TOO_MANY_DIGITS)
+    number = Decimal(value)
+    if len(number.as_tuple().digits) > MAX_DIGITS:
+        raise ValueError(_TOO_MANY_DIGITS)
+    return number
 
 
 def encode_decimal(value: Any) -> str:
@@ -198,10 +218,10 @@ def decode_decimal(value: Any) -> Decimal:
     except InvalidOperation:
         number = None
     if number is None:
-        raise ValueError("Not a valid decimal.")
+        raise ValueError("Not a valid decimal, such as 12.50.")
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int) or not -_INT32 < exponent <= _INT32:
-        raise ValueError("The exponent of a decimal has at most 32 bits.")
+        raise ValueError("A decimal's exponent is at most 2147483647, with either sign.")
     return number
 
 
@@ -212,12 +232,14 @@ def encode_varint(value: int) -> str:
 
 def decode_varint(value: Any) -> int:
     if isinstance(value, str):
-        number = _as_exact_decimal(value) if _INTEGER_PATTERN.fullmatch(value) else None
-        if number is not None:
-            return int(number)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise ValueError("Not a valid integer.")
+        exact = _as_exact_decimal(value) if _INTEGER_PATTERN.fullmatch(value) else None
+        if exact is not None:
+            return int(exact)
+        raise ValueError("Not a valid integer.")
+    number = decode_integer(value)
+    if abs(number) >= _TOO_LONG:
+        raise ValueError(_TOO_MANY_DIGITS)
+    return number
 
 
 def encode_float(value: float) -> float | str:
@@ -233,10 +255,13 @@ def decode_double(value: Any) -> float:
         try:
             number = float(value)
         except OverflowError:
-            raise ValueError("Too large for a double: at most 1.8e308.") from None
+            number = math.inf
         if math.isfinite(number):
             return number
-        raise ValueError('Not a number of JSON; "NaN", "Infinity" and "-Infinity" are strings.')
+        if math.isnan(number):
+            raise ValueError('Not a number of JSON: "NaN" is a string.')
+        # Also what Python makes of a number of JSON that no double holds.
+        raise ValueError('Too large for a double: at most 1.8e308; "Infinity" is a string.')
     raise ValueError("Not a valid number.")
 
 
@@ -262,12 +287,8 @@ def decode_finite(decode: Callable[[Any], float]) -> Callable[[Any], float]:
 
 
 def parse_number(text: str) -> Any:
-    """Return the number that a text says, or the text, which then is none."""
-    try:
-        number = json.loads(text)
-    except ValueError:
-        return text
-    return number if isinstance(number, int | float) and not isinstance(number, bool) else text
+    """Return the number that a text says, or the text, which then is none, or no finite one."""
+    return float(text) if _NUMBER_PATTERN.fullmatch(text) else text
 
 
 # Dates and times
@@ -314,7 +335,7 @@ def decode_date(value: Any) -> Date:
     except ValueError:
         days = None
     if days is None:
-        raise ValueError("Not a valid date: YYYY-MM-DD.")
+        raise ValueError("Not a valid date, such as 2030-12-31.")
     if not -_INT32 <= days < _INT32:
         raise ValueError("Not a date from -5877641-06-23 to +5881580-07-11.")
     return Date(days)
@@ -331,12 +352,12 @@ def decode_time(value: Any) -> Time:
             return Time(_nanoseconds(*match.groups()))
     except ValueError:
         pass
-    raise ValueError("Not a valid time: HH:MM:SS, with up to nine digits of a second.")
+    raise ValueError("Not a valid time, such as 23:59:59.999, with nine such digits at most.")
 
 
 def encode_timestamp(value: Any) -> str:
     """Write a timestamp in UTC with milliseconds, rounded down as Cassandra stores it."""
-    if value.__class__ is datetime:
+    if isinstance(value, datetime):
         if value.tzinfo is not None:
             milliseconds = (value - _EPOCH.replace(tzinfo=timezone.utc)) // _MILLISECOND
             return _write_milliseconds(milliseconds)
@@ -373,7 +394,7 @@ def decode_timestamp(value: Any) -> datetime | OutOfRangeTimestamp:
             "Not a valid timestamp: RFC 3339 with an offset, such as 2030-12-31T23:59:59.999Z."
         ) from None
     if not -_INT64 <= milliseconds < _INT64:
-        raise ValueError("A timestamp has 64 bits of milliseconds.")
+        raise ValueError("Too far from 1970: a timestamp has 64 bits of milliseconds.")
     try:
         return _EPOCH + milliseconds * _MILLISECOND
     except OverflowError:
@@ -420,4 +441,4 @@ def check_duration(duration: Duration) -> None:
         ("months", "days", "nanoseconds"), parts, (_INT32, _INT32, _INT64), strict=True
     ):
         if not -limit <= part < limit:
-            raise ValueError(f"The {name} of a duration have {limit.bit_length()} bits.")
+            raise ValueError(f"A duration has at most {limit - 1} {name}.")

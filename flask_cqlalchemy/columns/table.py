@@ -28,6 +28,7 @@ from .fields import (
     Leaf,
     List,
     Map,
+    MostProperties,
     Nested,
     Set,
     Tuple,
@@ -204,13 +205,8 @@ def _most_elements(_column: columns.Column) -> dict[str, Any]:
     return {"validate": [validate.Length(max=MOST_ELEMENTS)]}
 
 
-def _check_properties(value: Any) -> None:
-    # A function, since apispec would call the limit of a Length validator an object's maxLength.
-    validate.Length(max=MOST_ELEMENTS)(value)
-
-
 def _most_properties(_column: columns.Column) -> dict[str, Any]:
-    return {"validate": [_check_properties], "metadata": {"maxProperties": MOST_ELEMENTS}}
+    return {"validate": [MostProperties()], "metadata": {"maxProperties": MOST_ELEMENTS}}
 
 
 def _dimension(column: columns.Column) -> dict[str, Any]:
