@@ -149,12 +149,33 @@ def _keep_undecoded(column: columns.Column, value: Any) -> Any:
 
 
 def _keep_length(column: columns.Tuple, value: Any) -> Any:
-    """Do what ``Tuple.to_python`` does, which would leave out values at the end."""
+    """Do what ``Tuple.to_python`` does, which would leave out values at the end, and make an empty
+    tuple of an absent one: inside another it would be written as one, which Cassandra cannot read.
+    """
+    if not value:
+        return None
     if isinstance(value, tuple | list) and len(value) > len(column.types):
         raise ValidationError(
             f"{column.column_name}: a tuple of {len(value)} values; it has {len(column.types)}"
         )
     return columns.Tuple.to_python(column, value)
+
+
+def _to_bytes(column: columns.Blob, value: Any) -> bytes | None:
+    """Do what ``Blob.to_database`` does, for null too, and with bytes, which a set can have."""
+    if value is None:
+        return None
+    if not isinstance(value, bytes | bytearray):
+        raise ValidationError(f"{column.column_name}: a {type(value).__name__} is no bytes")
+    return bytes(value)
+
+
+def _refuse_null(column: columns.Map, value: Any) -> Any:
+    """Do what ``Map.validate`` does, which looks for null among the keys alone."""
+    checked = columns.Map.validate(column, value)
+    if checked is not None and None in checked.values():
+        raise ValidationError(f"{column.column_name}: a map has no null")
+    return checked
 
 
 def _changes_scalars(column: columns.Column) -> bool:
@@ -167,10 +188,14 @@ def _changes_scalars(column: columns.Column) -> bool:
 
 
 def make_exact(column: columns.Column) -> None:
-    """Have a column, and those inside it, convert timestamps, tuples and stand-ins without loss."""
+    """Have a column, and those inside it, convert without loss what cqlengine does not."""
     # Partial functions, since a user type's columns are pickled with its instances.
     if type(column) is columns.Tuple:
         column.to_python = partial(_keep_length, column)
+    if type(column) is columns.Map:
+        column.validate = partial(_refuse_null, column)
+    if type(column).to_database is columns.Blob.to_database:
+        column.to_database = partial(_to_bytes, column)
     if type(column).to_database is columns.DateTime.to_database:
         column.to_database = partial(_to_milliseconds, column)
     if _changes_scalars(column):

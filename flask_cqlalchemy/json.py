@@ -27,7 +27,7 @@ from marshmallow.decorators import POST_DUMP, PRE_DUMP
 
 from .columns import ColumnField, extra, find_encode
 from .columns import formats as f
-from .columns.fields import ENCODING_FAILURES, as_text, to_dict
+from .columns.fields import ENCODING_FAILURES, as_text, json_order, to_dict
 from .errors import EncodingError
 from .models import BoundModel
 from .protocol import OutOfRangeTimestamp, UndecodableValue
@@ -269,17 +269,22 @@ def _sorted(values: Iterable[Any]) -> list[Any]:
     return sorted(values, key=_order)
 
 
+def _simple(value: Any) -> Any:
+    """Return a value whose parts at most are unknown to a JSON library."""
+    return value if isinstance(value, _SIMPLE) else to_plain(value)
+
+
+_SIMPLE = (str, int, float, list, tuple, dict, type(None))
+
+
 def _order(value: Any) -> tuple[bool, Any]:
     if isinstance(value, int | float):
         return False, value
-    return True, value if isinstance(value, str) else json.dumps(value, default=to_plain)
+    return True, value if isinstance(value, str) else json_order(_simple(value), to_plain)
 
 
 def _plain_mapping(mapping: Mapping[Any, Any]) -> dict[str, Any]:
-    return {
-        as_text(key if isinstance(key, str | int | float) else to_plain(key)): value
-        for key, value in mapping.items()
-    }
+    return {as_text(_simple(key), to_plain): value for key, value in mapping.items()}
 
 
 def _plain_instance(instance: Any) -> Any:

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from cassandra.cqlengine import ValidationError
 from cassandra.cqlengine.statements import (
@@ -26,6 +27,8 @@ from cassandra.cqlengine.statements import (
 from cassandra.cqltypes import DateType, MapType, TimeType, TimeUUIDType
 from cassandra.query import UNSET_VALUE, BoundStatement, PreparedStatement
 from cassandra.util import Time
+
+from .columns.formats import has_time
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -207,9 +210,8 @@ def _without_null(value: Any) -> Any:
 
 def _with_time(value: Any) -> Any:
     """Refuse a UUID that Cassandra would refuse without a word of the column."""
-    version = getattr(value, "version", 1)
-    if version != 1:
-        raise ValueError(f"its version is {version}, and must be 1")
+    if isinstance(value, UUID) and not has_time(value):
+        raise ValueError(f"its version is {value.version}, and must be 1")
     return value
 
 

@@ -44,11 +44,14 @@ def _undecodable_in(value: Any) -> Iterator[UndecodableValue]:
             yield from _undecodable_in(item)
 
 
-def as_text(encoded: Any) -> str:
-    """Return a value of JSON as the text of an object's key or of a cell: strings are bare."""
+def as_text(encoded: Any, default: Callable[[Any], Any] | None = None) -> str:
+    """Return a value of JSON as the text of an object's key or of a cell: strings are bare.
+
+    :param default: as for ``json.dumps``.
+    """
     if isinstance(encoded, str):
         return encoded
-    return json.dumps(encoded, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(encoded, ensure_ascii=False, separators=(",", ":"), default=default)
 
 
 def parse_json(text: str) -> Any:
@@ -182,8 +185,9 @@ def leaf_class(base: Any) -> type[Leaf]:
     return type(base.__name__, (Leaf, base), {"__module__": __name__})
 
 
-def _json_order(encoded: Any) -> str:
-    return json.dumps(encoded, sort_keys=True)
+def json_order(encoded: Any, default: Callable[[Any], Any] | None = None) -> str:
+    """Return the key by which composed values are sorted; ``default`` as for ``json.dumps``."""
+    return json.dumps(encoded, sort_keys=True, default=default)
 
 
 class List(ColumnField, fields.List[Any]):
@@ -194,7 +198,7 @@ class List(ColumnField, fields.List[Any]):
 
     def __init__(self, element: ColumnField, **options: Any) -> None:
         super().__init__(element, **options)
-        self.order = _json_order
+        self.order = json_order
         self._compose()
 
     def _compose(self) -> None:
@@ -225,7 +229,7 @@ _MAY_COLLIDE = 1_000
 
 
 def _check_hashes(elements: Iterable[Any]) -> None:
-    """Refuse values made for one hash, which would take a set the square of their number of steps.
+    """Refuse values made for one hash: a set of them takes the square of their number of steps.
 
     Integers and UUIDs have hashes that anybody can foresee (Python's documentation of ``__hash__``).
     """
@@ -269,6 +273,9 @@ class Set(List):
         if element.encode is None and element.null is None and order is None:
             return sorted
         encode = element.whole()
+        if isinstance(element, fields.Float):
+            # Cassandra tells the two zeros apart, Python does not.
+            return lambda values: sorted(map(encode, set(values)), key=order)
         return lambda values: sorted([encode(value) for value in values], key=order)
 
     def _deserialize(self, value: Any, *context: Any, **options: Any) -> Any:
@@ -298,7 +305,7 @@ class Map(ColumnField, fields.Dict):
 
     def __init__(self, key: ColumnField, value: ColumnField, **options: Any) -> None:
         super().__init__(keys=key, values=value, **options)
-        self.order = _json_order
+        self.order = json_order
         self._compose()
 
     def _compose(self) -> None:
@@ -379,7 +386,7 @@ class Tuple(ColumnField, fields.Tuple):
         }
         super().__init__(elements, metadata=metadata, **options)
         self.validate_length = validate.Length(equal=len(elements))
-        self.order = _json_order
+        self.order = json_order
         self._compose()
 
     def _compose(self) -> None:
@@ -403,7 +410,7 @@ class Nested(ColumnField, fields.Nested):  # type: ignore[misc]
 
     def __init__(self, schema: Any, **options: Any) -> None:
         super().__init__(schema, **options)
-        self.order = _json_order
+        self.order = json_order
         self._compose()
 
     def _compose(self) -> None:

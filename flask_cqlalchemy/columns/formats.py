@@ -108,6 +108,10 @@ def decode_ascii(value: Any) -> str:
     return text
 
 
+def encode_inet(value: Any) -> str:
+    return value if value.__class__ is str else str(ipaddress.ip_address(value))
+
+
 def decode_inet(value: Any) -> str:
     """Take an address in any form of IPv4 or IPv6, and give Cassandra's."""
     try:
@@ -150,9 +154,17 @@ def decode_uuid(value: Any) -> UUID:
     raise ValueError("Not a valid UUID.")
 
 
+def has_time(uuid: UUID) -> bool:
+    """Say whether Cassandra takes a UUID for one of version 1.
+
+    ``UUID.version`` is None for those of ``maxTimeuuid()``, whose variant no RFC has.
+    """
+    return (uuid.int >> 76) & 0xF == 1
+
+
 def decode_time_uuid(value: Any) -> UUID:
     uuid = decode_uuid(value)
-    if uuid.version != 1:
+    if not has_time(uuid):
         raise ValueError("Not a UUID of version 1, which has a time.")
     return uuid
 

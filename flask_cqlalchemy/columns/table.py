@@ -229,7 +229,12 @@ _TABLE: dict[type[columns.Column], ColumnType] = {
     ),
     columns.Text: ColumnType(cql="text", python=str, widget="text", options=_length_of),
     columns.Inet: ColumnType(
-        cql="inet", python=str, widget="text", field=fields.IP, decode=f.decode_inet
+        cql="inet",
+        python=str,
+        widget="text",
+        field=fields.IP,
+        encode=f.encode_inet,
+        decode=f.decode_inet,
     ),
     columns.Blob: ColumnType(
         cql="blob",
