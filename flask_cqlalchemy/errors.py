@@ -35,6 +35,7 @@ from urllib.parse import quote
 from flask import Blueprint, Response, current_app, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import BadRequest, HTTPException, ServiceUnavailable
+from werkzeug.wrappers import Response as BaseResponse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -235,8 +236,8 @@ def _answer_invalid(error: ValidationError) -> Response:
 
 def _answer_error_by_accept(error: HTTPException) -> ResponseReturnValue:
     accepted = request.accept_mimetypes.best_match([PROBLEM, "application/json", "text/html"])
-    answer = error if accepted == "text/html" else _answer_error(error)
-    if isinstance(answer, Response):
+    answer = error.get_response() if accepted == "text/html" else _answer_error(error)
+    if isinstance(answer, BaseResponse):
         answer.vary.add("Accept")
     return answer
 
@@ -248,7 +249,7 @@ def _answer_error(error: HTTPException) -> ResponseReturnValue:
     response = _make_problem(error.code, error.name, str(error.description or error.name), {})
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
-            response.headers[name] = value
+            response.headers.add(name, value)
     return response
 
 

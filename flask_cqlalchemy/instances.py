@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: change in place. No column has a blank in its name.
 _READ = " read"
 
+#: Where a full instance keeps which columns it was read without.
+_UNREAD = "_unread"
+
 #: Where a light instance keeps what its scalars were before they were assigned to.
 _ORIGINALS = "_originals"
 
@@ -43,6 +46,7 @@ _MADE_BY_CQLENGINE = frozenset(
         "_timeout",
         "_is_persisted",
         "_connection",
+        _UNREAD,
     }
 )
 
@@ -130,6 +134,9 @@ class FullValues:
             manager.previous_value = previous
             manager.explicit = name in originals or (make is not None and value != previous)
             values[name] = manager
+        unread = frozenset(name for name in owner._columns if not _is_in(state, name))
+        if unread:
+            state[_UNREAD] = unread
         state["_values"] = values
         # Last, or another thread that reads would find neither.
         for name in owner._columns:
@@ -137,6 +144,32 @@ class FullValues:
             state.pop(name + _READ, None)
         state.pop(_ORIGINALS, None)
         return values
+
+
+def _is_in(state: dict[str, Any], name: str) -> bool:
+    return name in state or name + _READ in state
+
+
+def was_read(instance: BoundModel, name: str) -> bool:
+    """Say whether an instance has a column: not if it was read without it. Null is a value."""
+    state = instance.__dict__
+    if "_values" not in state:
+        return _is_in(state, name)
+    if name not in state.get(_UNREAD, ()):
+        return True
+    manager = state["_values"][name]
+    if not manager.explicit or manager.value is None:
+        return False
+    default = manager.column.default
+    if default in (set, list, dict):
+        default = default()
+    # cqlengine puts a default in, though the row may have another value.
+    return not callable(default) and bool(manager.value != default)
+
+
+def mark_unread(instance: BoundModel, names: Iterable[str]) -> None:
+    """Say which columns a full instance was read without."""
+    instance.__dict__[_UNREAD] = frozenset(names)
 
 
 def save_state(instance: BoundModel) -> dict[str, Any]:

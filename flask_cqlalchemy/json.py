@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 from cassandra import util
@@ -29,10 +29,10 @@ from .columns import ColumnField, extra, find_encode
 from .columns import formats as f
 from .columns.fields import ENCODING_FAILURES, as_text, json_order, to_dict
 from .errors import EncodingError
-from .models import BoundModel
+from .models import BoundModel, definition_of
 from .protocol import OutOfRangeTimestamp, UndecodableValue
 from .query import QuerySet
-from .schemas import Schema, schema_for
+from .schemas import Schema, column_field, schema_for
 
 if TYPE_CHECKING:
     from cassandra.cqlengine.columns import Column
@@ -57,6 +57,7 @@ _NO_DATACLASSES = orjson.OPT_PASSTHROUGH_DATACLASS
 #: Of what it writes, quotation mark and all: the length where there are microseconds, and where the
 #: seconds and the milliseconds end.
 _WITH_FRACTION = len('"2030-12-31T23:59:59.999000Z"')
+_KNOWN_LENGTHS = {_WITH_FRACTION, len('"2030-12-31T23:59:59Z"'), len("null")}
 _SECONDS_END = len('"2030-12-31T23:59:59')
 _MILLISECONDS_END = len('"2030-12-31T23:59:59.999')
 
@@ -111,7 +112,7 @@ def _encode_column(rows: Sequence[Row], name: str, field: ColumnField) -> None:
             elif value.__class__ is not unchanged:
                 row[name] = encode(value)
     except ENCODING_FAILURES as problem:
-        raise field.explain(value, problem) from problem
+        raise field.error_for(value, problem) from problem
 
 
 def _encode_timestamps(rows: Sequence[Row], name: str) -> bool:
@@ -123,7 +124,11 @@ def _encode_timestamps(rows: Sequence[Row], name: str) -> bool:
         text = orjson.dumps([row[name] for row in rows], option=_TIMES | _NO_DATACLASSES).decode()
     except TypeError:
         return False
-    for row, moment in zip(rows, text[1:-1].split(","), strict=True):
+    moments = text[1:-1].split(",")
+    if not _KNOWN_LENGTHS.issuperset(map(len, moments)):
+        # With an offset, in what the query gave.
+        return False
+    for row, moment in zip(rows, moments, strict=True):
         if len(moment) == _WITH_FRACTION:
             row[name] = moment[1:_MILLISECONDS_END] + "Z"
         elif moment != "null":
@@ -140,10 +145,10 @@ def _is_known(column: Column) -> bool:
 
 def find_row_encoder(schema: Schema) -> RowEncoder | None:
     """Return what encodes rows as ``schema`` dumps instances; None if only the schema can."""
-    if schema.row_encoder is None:
+    if schema._row_encoder is None:
         # A cycle of the two, rather than a table that would keep both.
-        schema.row_encoder = _make_row_encoder(schema) or _NO_ENCODER
-    return None if schema.row_encoder is _NO_ENCODER else schema.row_encoder
+        schema._row_encoder = _make_row_encoder(schema) or _NO_ENCODER
+    return None if schema._row_encoder is _NO_ENCODER else schema._row_encoder
 
 
 _NO_ENCODER = object()
@@ -161,9 +166,10 @@ def _make_row_encoder(schema: Schema) -> RowEncoder | None:
         and not schema._hooks[POST_DUMP]
         and kind.get_attribute is Schema.get_attribute
         and kind._serialize is Schema._serialize
+        and kind.dump is Schema.dump
         and all(
             isinstance(field, ColumnField)
-            and type(field)._serialize is ColumnField._serialize
+            and _overrides_nothing(type(field))
             and field.dump_default is missing
             and (field.attribute or name) in model._columns
             and _is_known(model._columns[field.attribute or name])
@@ -171,6 +177,15 @@ def _make_row_encoder(schema: Schema) -> RowEncoder | None:
         )
     )
     return RowEncoder(schema, model._columns) if is_plain else None
+
+
+def _overrides_nothing(kind: type[ColumnField]) -> bool:
+    return (
+        kind._serialize is ColumnField._serialize
+        and kind.encoded is ColumnField.encoded
+        and kind.serialize is ColumnField.serialize
+        and kind.get_value is ColumnField.get_value
+    )
 
 
 def _refuse(value: Any) -> Any:
@@ -209,10 +224,18 @@ def _is_writable(value: Any) -> bool:
     return True
 
 
-def find_schema(queryset: QuerySet, schema: Schema | None) -> Schema:
-    if schema is not None and schema.opts.model is None:
-        raise TypeError(f"{type(schema).__name__} has no model in class Meta.")
-    return schema or schema_for(queryset.model)
+def schema_of(queryset: QuerySet, schema: Schema | None) -> Schema:
+    """Return by which schema a query's rows are written.
+
+    :raises TypeError: if the one given cannot be it.
+    """
+    if schema is None:
+        return schema_for(queryset.model)
+    if not isinstance(schema, Schema) or schema.opts.model is None:
+        raise TypeError(f"{schema!r} is no instance of a db.Schema with a model in class Meta.")
+    if queryset._values_list:
+        raise TypeError("values_list() says what is written: there is nothing for a schema to say.")
+    return schema
 
 
 def plain_rows(queryset: QuerySet, rows: Sequence[Row], schema: Schema | None = None) -> Any:
@@ -221,8 +244,9 @@ def plain_rows(queryset: QuerySet, rows: Sequence[Row], schema: Schema | None = 
     :param rows: by the names of columns in CQL; they are taken over.
     :param schema: what to write of them; all, unless given.
     """
-    known = find_schema(queryset, schema)
-    encoder = None if queryset._values_list else find_row_encoder(known)
+    known = schema_of(queryset, schema)
+    is_its_own = definition_of(queryset.model) is definition_of(cast("type[Any]", known.opts.model))
+    encoder = find_row_encoder(known) if is_its_own and not queryset._values_list else None
     if encoder is None:
         return dump_items(queryset, queryset._construct_page(list(rows)), known)
     fixed = queryset.known_values()
@@ -233,16 +257,14 @@ def dump_items(queryset: QuerySet, items: Iterable[Any], schema: Schema | None =
     """Return what ``plain_rows`` does of what a query has given."""
     if queryset._values_list:
         return _plain_values(queryset, items)
-    return find_schema(queryset, schema).dump(items, many=True)
+    return schema_of(queryset, schema).dump(items, many=True)
 
 
 def _plain_values(queryset: QuerySet, items: Iterable[Any]) -> list[Any]:
     """Return what ``values_list()`` gave, encoded."""
     model = queryset.model
-    by_attribute = schema_for(model).fields
     names = [model._db_map.get(field, field) for field in queryset._only_fields]
-    fields = [by_attribute[name] for name in names]
-    encoders = [field.encoded for field in fields if isinstance(field, ColumnField)]
+    encoders = [column_field(model, name).encoded for name in names]
     if queryset._flat_values_list:
         return [encoders[0](item) for item in items]
     return [[encode(value) for encode, value in zip(encoders, item, strict=True)] for item in items]
@@ -259,7 +281,7 @@ def to_json(queryset: QuerySet, schema: Schema | None = None) -> bytes:
         items = dump_items(queryset, queryset, schema)
     else:
         items = plain_rows(queryset, queryset.raw_rows(), schema)
-    return write(items, items, find_schema(queryset, schema))
+    return write(items, items, schema_of(queryset, schema))
 
 
 # In the application's provider

@@ -21,6 +21,7 @@ from cassandra.cqlengine.models import Model as CQLEngineModel
 from cassandra.cqlengine.models import (
     ModelDefinitionException,
     ModelMetaClass,
+    _clone_model_class,
     hybrid_classmethod,
 )
 from cassandra.cqlengine.usertype import UserType as CQLEngineUserType
@@ -258,6 +259,11 @@ def _is_clone(name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> bool
     )
 
 
+def definition_of(model: type[Any]) -> type[Any]:
+    """Return the class that a program has written: cqlengine makes others of it for ``using()``."""
+    return next((kind for kind in model.__mro__ if "_readers" in vars(kind)), model)
+
+
 class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
     """The base of every ``db.Model``.
 
@@ -274,6 +280,8 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
     #: What the query set has worked out for this model: arguments of ``filter``, shapes of SELECTs.
     _filters: ClassVar[dict[str, Any]]
     _plans: ClassVar[dict[tuple[Any, ...], Any]]
+    #: Of a class for another keyspace: those of the models that inherit from it.
+    _clones: ClassVar[dict[type[Any], type[Any]]]
     #: Columns whose values change in place, with what makes one from the row.
     _readers: ClassVar[dict[str, Callable[[Any], Any]]]
     #: Scalar columns of a program's own types, with their ``to_python``.
@@ -334,6 +342,28 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
         if include_keyspace and not cls.__keyspace__:
             cls._database.find_keyspace(cls.__bind_key__)
         return super().column_family_name(include_keyspace)  # type: ignore[no-any-return]
+
+    @classmethod
+    def _discover_polymorphic_submodels(cls) -> None:
+        # cqlengine would find the classes that it makes for another keyspace, too.
+        super()._discover_polymorphic_submodels()
+        for value, kind in cls._discriminator_map.items():
+            cls._discriminator_map[value] = definition_of(kind)
+
+    @classmethod
+    def _construct_instance(cls, values: dict[str, Any]) -> BoundModel:
+        original = definition_of(cls)
+        if cls is original or not cls._is_polymorphic:
+            return super()._construct_instance(values)  # type: ignore[no-any-return]
+        # cqlengine knows no subclass of what it has made for another keyspace.
+        instance: BoundModel = original._construct_instance(values)
+        kind, clones = type(instance), cls.__dict__.get("_clones")
+        if clones is None:
+            cls._clones = clones = {original: cls}
+        if kind not in clones:
+            clones[kind] = _clone_model_class(kind, {"__keyspace__": cls.__keyspace__})
+        instance.__class__ = clones[kind]
+        return instance
 
     @classmethod
     def _find_connection(cls, bind: str | None = None) -> Connection:

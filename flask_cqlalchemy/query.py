@@ -29,8 +29,9 @@ from cassandra.cqlengine.statements import (
 from werkzeug.exceptions import NotFound
 
 from .batch import add_to_batch, microseconds
+from .conversions import as_stored
 from .guardrails import check_filtering, check_in, check_rows
-from .instances import make_instances
+from .instances import make_instances, mark_unread
 from .protocol import mark_for_instances
 from .selects import Comparison, copy_clause, find_filter
 from .signals import StatementInfo
@@ -396,7 +397,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         if not (self._only_fields or self._defer_fields):
             return {}
         return {
-            clause.field: clause.known.to_python(clause.given)
+            clause.field: as_stored(clause.known.to_python(clause.given))
             for clause in self._where
             if clause.__class__ is Comparison and clause.known.is_equality
         }
@@ -406,7 +407,14 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         if self.model._is_plain and not self._values_list:
             return make_instances(self.model, rows, known)
         construct = self._get_result_constructor()
-        return [construct(known | row) for row in rows]
+        made = [construct(known | row) for row in rows]
+        if not self._values_list and (self._only_fields or self._defer_fields):
+            for instance, row in zip(made, rows, strict=True):
+                given = {
+                    self.model._db_map.get(field, field) for field in known.keys() | row.keys()
+                }
+                mark_unread(instance, instance._columns.keys() - given)
+        return made
 
     def _construct_all(self, found: ResultSet) -> list[Any]:
         return self._read_all(found, self._construct_page)

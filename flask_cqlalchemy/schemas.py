@@ -11,8 +11,8 @@ into a schema class; ``schema_for`` keeps one schema of each model.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+import copy
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import marshmallow
@@ -22,8 +22,10 @@ from marshmallow.schema import SchemaMeta as _MarshmallowMeta
 from marshmallow.schema import SchemaOpts as _MarshmallowOpts
 
 from .columns import ColumnField, find
-from .errors import InvalidJSON
-from .models import BoundModel
+from .columns.table import merge, own_rules
+from .instances import was_read
+from .models import BoundModel, definition_of
+from .strict_json import read_json
 
 if TYPE_CHECKING:
     from cassandra.cqlengine.columns import Column
@@ -49,18 +51,20 @@ def columns_of(model: type[Any]) -> Mapping[str, Column]:
     """Return the columns of a model, or the fields of a user type, by the names of attributes."""
     known = getattr(model, "_columns", None) or getattr(model, "_fields", None)
     if not known:
-        raise TypeError(f"{model!r} is neither a model nor a user type.")
+        raise TypeError(f"{model!r} has no columns: it is no model and no user type, or empty.")
     return cast("Mapping[str, Column]", known)
 
 
 class _Maker:
-    """Makes the fields of one model: what the column table asks for the types inside."""
+    """Makes the fields of one column: what the column table asks for the types inside."""
 
     def __init__(self, label: str) -> None:
         self._label = label
 
     def field_of(self, column: Column, **options: Any) -> ColumnField:
-        field = find(column, self._label).make_field(column, self, options)
+        rules = own_rules(column)
+        given = merge({"validate": rules}, options) if rules else options
+        field = find(column, self._label).make_field(column, self, given)
         field.label = self._label
         return field
 
@@ -68,21 +72,26 @@ class _Maker:
         return schema_class_for(user_type)
 
 
+def column_field(model: type[Any], name: str) -> ColumnField:
+    """Return the field of a column that nobody has changed."""
+    column = columns_of(model)[name]
+    return _Maker(f"{model.__name__}.{name}").field_of(column, **_rules_of(model, name, column))
+
+
 def _rules_of(model: type[Any], name: str, column: Column) -> dict[str, Any]:
     """Return what the column says about its field, whatever its type."""
-    is_key = column.is_primary_key
-    has_default = column.has_default and column.default not in _EMPTY_COLLECTIONS
-    needed = bool(column.required or is_key)
-    rules: dict[str, Any] = {"allow_none": not needed}
-    if has_default:
-        rules["load_default"] = column.get_default
-    elif needed:
-        rules["required"] = True
+    rules: dict[str, Any] = {}
     if column.db_field_name != name:
         rules["data_key"] = column.db_field_name
     if getattr(model, "_discriminator_column_name", None) == name:
         # The class says it.
-        rules = {"dump_only": True, "allow_none": True}
+        return {**rules, "dump_only": True, "allow_none": True}
+    needed = bool(column.required or column.is_primary_key)
+    rules["allow_none"] = not needed
+    if column.has_default and not any(column.default is kind for kind in _EMPTY_COLLECTIONS):
+        rules["load_default"] = column.get_default
+    elif needed:
+        rules["required"] = True
     return rules
 
 
@@ -110,28 +119,23 @@ def field_for(model: type[Any], name: str, **options: Any) -> fields.Field[Any]:
                 "no options; declare the field in the schema."
             )
         return own
-    rules = _rules_of(model, name, column)
-    given = {**own, **options}
-    if own.get("validate") is not None and options.get("validate") is not None:
-        given["validate"] = [*_listed(own["validate"]), *_listed(options["validate"])]
+    rules, given = _rules_of(model, name, column), merge(own, options)
     if given.get("required"):
         rules.pop("load_default", None)
+        rules["allow_none"] = False
     elif "load_default" in given:
         rules.pop("required", None)
-    maker = _Maker(f"{model.__name__}.{name}")
-    return maker.field_of(column, **{**rules, **given})
-
-
-def _listed(validators: Any) -> list[Any]:
-    return [validators] if callable(validators) else list(validators)
+    return _Maker(f"{model.__name__}.{name}").field_of(column, **merge(rules, given))
 
 
 def _own_options(model: type[Any]) -> Mapping[str, Any]:
-    """Return what the model itself says of its fields.
+    """Return what a model and its bases say of their fields: of each column the nearest's word.
 
-    :raises ValueError: if it names a column that it does not have.
+    :raises ValueError: if one names a column that the model does not have.
     """
-    own: Mapping[str, Any] = getattr(model, "__schema_fields__", {})
+    own: dict[str, Any] = {}
+    for kind in reversed(model.__mro__):
+        own.update(vars(kind).get("__schema_fields__", {}))
     unknown = own.keys() - columns_of(model).keys()
     if unknown:
         raise ValueError(
@@ -148,7 +152,14 @@ def fields_for_model(
 
     :param fields: the names of columns to include; all if not given.
     :param exclude: the names of columns to leave out.
+    :raises ValueError: if there is no such column.
     """
+    unknown = {*(fields or ()), *exclude} - columns_of(model).keys()
+    if unknown:
+        raise ValueError(
+            f"{model.__name__} has no column {min(unknown)}; its columns are "
+            f"{', '.join(columns_of(model))}."
+        )
     return {
         name: field_for(model, name)
         for name in columns_of(model)
@@ -168,10 +179,8 @@ class AutoField(fields.Field[Any]):
         if known is None:
             raise ValueError(f"auto_field {name}: the schema's class Meta has no model.")
         column = self.column_name or name
-        if column != name:
-            self.options.setdefault("attribute", column)
-            self.options.setdefault("data_key", name)
-        return field_for(known, column, **self.options)
+        renamed = {"attribute": column, "data_key": name} if column != name else {}
+        return field_for(known, column, **{**renamed, **self.options})
 
 
 def auto_field(
@@ -209,9 +218,7 @@ class SchemaOpts(_MarshmallowOpts):
     def __init__(self, meta: type, **options: Any) -> None:
         super().__init__(meta, **options)
         self.model: type[Any] | None = getattr(meta, "model", None)
-        # A column takes an instance of its user type, and nothing else.
-        is_type = isinstance(self.model, type) and issubclass(self.model, BaseUserType)
-        self.load_instance: bool = getattr(meta, "load_instance", is_type)
+        self.load_instance: bool | None = getattr(meta, "load_instance", None)
         self.partial: bool | Collection[str] | None = getattr(meta, "partial", None)
 
 
@@ -227,22 +234,25 @@ class SchemaMeta(_MarshmallowMeta):
         dict_cls: type[dict[str, Any]] = dict,
     ) -> dict[str, fields.Field[Any]]:
         opts: SchemaOpts = klass.opts
-        # What a base class has generated is generated anew, for this class's model.
-        bases = klass.__mro__[1:]
-        generated = {name for base in bases for name in vars(base).get("_generated", ())}
-        inherited = [(name, field) for name, field in inherited_fields if name not in generated]
+        bases = [base for base in klass.__mro__[1:] if isinstance(base, SchemaMeta)]
+        if opts.model is None:
+            # As the fields are inherited, whether class Meta is or not.
+            opts.model = next((base.opts.model for base in bases if base.opts.model), None)
+        inherited = [
+            (name, field) for name, field in inherited_fields if not _is_generated(name, bases)
+        ]
         declared = super().get_declared_fields(klass, cls_fields, inherited, dict_cls)
         made: dict[str, fields.Field[Any]] = {}
-        if opts.model is not None and klass.is_automatic:
-            for name in columns_of(opts.model):
-                if name in declared:
-                    # In the place of the column.
-                    made[name] = declared[name]
-                elif name in opts.exclude:
-                    # Marshmallow asks that what is left out be known.
-                    made[name] = fields.Raw()
-                elif not opts.fields or name in opts.fields:
-                    made[name] = field_for(opts.model, name)
+        model = opts.model if klass.is_automatic else None
+        for name in columns_of(model) if model is not None else ():
+            if name in declared:
+                # In the place of the column.
+                made[name] = declared[name]
+            elif name in opts.exclude:
+                # Marshmallow asks that what is left out be known; its type need not be.
+                made[name] = fields.Raw()
+            elif not opts.fields or name in opts.fields:
+                made[name] = field_for(cast("type[Any]", model), name)
         klass._generated = frozenset(made.keys() - declared.keys())
         made.update({name: field for name, field in declared.items() if name not in made})
         return dict_cls(
@@ -251,6 +261,12 @@ class SchemaMeta(_MarshmallowMeta):
                 for name, field in made.items()
             }
         )
+
+
+def _is_generated(name: str, bases: list[Any]) -> bool:
+    """Say whether the nearest base that has a field has generated it, and did not declare it."""
+    nearest = next((base for base in bases if name in base._declared_fields), None)
+    return nearest is not None and name in nearest._generated
 
 
 class Schema(marshmallow.Schema, metaclass=SchemaMeta):
@@ -263,8 +279,8 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
     opts: SchemaOpts
     is_automatic = False
     _generated: frozenset[str] = frozenset()
-    #: What encodes rows by this schema, kept by whoever has made it.
-    row_encoder: Any = None
+    #: Of models that inherit from the schema's: the classes made of this one.
+    _derived: dict[type[Any], type[Schema]]
 
     def __init__(
         self,
@@ -275,9 +291,11 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         load_instance: bool | None = None,
         **options: Any,
     ) -> None:
-        self._options = {"only": only, "exclude": exclude, **options}
-        self._subclasses: dict[type[Any], Schema] = {}
-        self.load_instance = self.opts.load_instance if load_instance is None else load_instance
+        self.load_instance = next(
+            (choice for choice in (load_instance, self.opts.load_instance) if choice is not None),
+            # A column takes an instance of its user type, and nothing else.
+            self._is_of_user_type,
+        )
         partial = self.opts.partial if partial is None else partial
         super().__init__(
             only=cast("Any", only),
@@ -286,36 +304,61 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
             **options,
         )
 
+    def _init_fields(self) -> None:
+        super()._init_fields()
+        # Also when marshmallow has copied a nested schema, to leave out some of its fields.
+        self._row_encoder: Any = None
+        self._by_subclass: dict[type[Any], Schema] = {}
+
+    @property
+    def _is_of_user_type(self) -> bool:
+        return isinstance(self.opts.model, type) and issubclass(self.opts.model, BaseUserType)
+
     # From instances
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
-        """Return a value of an instance, a user type or a mapping; ``missing`` if an instance was
-        read without this column.
-        """
-        if isinstance(obj, Mapping):
-            return super().get_attribute(obj, attr, default)
-        state = obj.__dict__
-        if attr in state:
-            # A row has its scalars here, and of a collection what the driver gave.
-            return getattr(obj, attr)
-        if isinstance(obj, BoundModel) and attr in obj._columns and "_values" not in state:
-            return missing
-        return getattr(obj, attr, default)
+        """Return a value; ``missing`` if an instance was read without this column."""
+        if isinstance(obj, BoundModel) and attr in obj._columns:
+            return getattr(obj, attr) if was_read(obj, attr) else missing
+        return super().get_attribute(obj, attr, default)
 
     def _serialize(self, obj: Any, *, many: bool = False) -> Any:
         model = self.opts.model
-        if not many and type(obj) is not model and getattr(model, "_is_polymorphic", False):
-            subclass = type(obj)
-            if isinstance(obj, BoundModel) and subclass._columns is not model._columns:  # type: ignore[union-attr]
-                return self._schema_of_subclass(subclass)._serialize(obj)
+        if not many and getattr(model, "_is_polymorphic", False) and isinstance(obj, BoundModel):
+            kind = definition_of(type(obj))
+            if kind is not definition_of(cast("type[Any]", model)):
+                return self._of_subclass(kind)._dump_one(obj)
+        return self._dump_one(obj, many=many)
+
+    def _dump_one(self, obj: Any, *, many: bool = False) -> Any:
         return super()._serialize(obj, many=many)
 
-    def _schema_of_subclass(self, model: type[Any]) -> Schema:
+    def _of_subclass(self, model: type[Any]) -> Schema:
         """Return this schema for a model that inherits from its own, with the columns it adds."""
-        known = self._subclasses.get(model)
+        known = self._by_subclass.get(model)
         if known is None:
-            known = self._subclasses[model] = _derive(type(self), model)(**self._options)
+            known = object.__new__(self._class_of_subclass(model))
+            vars(known).update(vars(self))
+            # Those that this schema has are as it was told: with parts left out, say.
+            known.declared_fields = {
+                name: copy.copy(self.declared_fields.get(name, field))
+                for name, field in known._declared_fields.items()
+            }
+            known._init_fields()
+            self._by_subclass[model] = known
+        # A program may have put something on the schema since.
+        made = vars(known)
+        made.update({name: value for name, value in vars(self).items() if name not in _OF_FIELDS})
         return known
+
+    @classmethod
+    def _class_of_subclass(cls, model: type[Any]) -> type[Schema]:
+        derived = cls.__dict__.get("_derived")
+        if derived is None:
+            cls._derived = derived = {}
+        if model not in derived:
+            derived[model] = _derive(cls, model)
+        return cast("type[Schema]", derived[model])
 
     # To instances
 
@@ -342,9 +385,12 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
             if is_many:
                 raise TypeError("load() takes an instance for one row, not with many=True.")
             partial = True if partial is None else partial
+        elif self._is_of_user_type:
+            # Written whole, also where the row is only changed.
+            partial = False
         loaded: Any = super().load(data, many=many, partial=partial, unknown=unknown)
         if instance is not None:
-            return self._change(instance, loaded)
+            return self._change(instance, self._without_defaults(loaded, data))
         if self.load_instance:
             make = self._find_model()
             return [make(**each) for each in loaded] if is_many else make(**loaded)
@@ -362,6 +408,15 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         if self.opts.model is None:
             raise TypeError(f"{type(self).__name__} has load_instance and no model in class Meta.")
         return self.opts.model
+
+    def _without_defaults(self, loaded: dict[str, Any], data: Any) -> dict[str, Any]:
+        """Return what was sent: a column that was not stays as it is, also one with a default."""
+        filled = {
+            field.attribute or name
+            for name, field in self.load_fields.items()
+            if field.load_default is not missing and (field.data_key or name) not in data
+        }
+        return {name: value for name, value in loaded.items() if name not in filled}
 
     def _change(self, instance: Any, loaded: Mapping[str, Any]) -> Any:
         if getattr(instance, "_is_persisted", False):
@@ -382,9 +437,9 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
 
     def _is_stored_alike(self, instance: Any, name: str, value: Any) -> bool:
         """Say whether an instance's value of a key is, to Cassandra, the one that was loaded."""
-        column = instance._columns[name]
-        kept = column.validate(getattr(instance, name))
-        return bool(_bytes_of(column, kept) == _bytes_of(column, value))
+        column, kept = instance._columns[name], getattr(instance, name)
+        stored, given = _bytes_of(column, kept), _bytes_of(column, value)
+        return bool(kept == value) or (stored is not None and stored == given)
 
     def _key_of(self, name: str) -> str:
         """Return what the value of an attribute is called outside."""
@@ -399,11 +454,12 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         del context
         model = self.opts.model
         partition = getattr(model, "_partition_keys", {})
-        sizes = {
-            name: len(_bytes_of(column, data[name]))
+        serialized = {
+            name: _bytes_of(column, data[name])
             for name, column in getattr(model, "_primary_keys", {}).items()
             if data.get(name) is not None
         }
+        sizes = {name: len(value) for name, value in serialized.items() if value is not None}
         problems = {
             name: f"Longer than the {MOST_KEY_BYTES} bytes of a key."
             for name, size in sizes.items()
@@ -422,9 +478,21 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
             )
 
 
-def _bytes_of(column: Column, value: Any) -> bytes:
-    serialized: bytes = column.cql_type.serialize(column.to_database(value), _PROTOCOL)
+def _bytes_of(column: Column, value: Any) -> bytes | None:
+    """Return a value as it is stored; None if it is none of the column's."""
+    try:
+        stored = column.to_database(column.validate(value))
+        serialized: bytes = column.cql_type.serialize(stored, _PROTOCOL)
+    except Exception:
+        # A field of the program's own, in the place of the column's, may give whatever it likes.
+        return None
     return serialized
+
+
+#: What a schema keeps of its fields.
+_OF_FIELDS = frozenset(
+    {"declared_fields", "fields", "load_fields", "dump_fields", "_row_encoder", "_by_subclass"}
+)
 
 
 class AutoSchema(Schema):
@@ -440,21 +508,14 @@ def _derive(base: type[Schema], model: type[Any]) -> type[Schema]:
     return cast("type[Schema]", make(f"{model.__name__}Schema", (base,), {"Meta": meta}))
 
 
-#: Where a model keeps the schema class and the schema that have been made of it.
-_CLASS, _SCHEMA = "_schema_class", "_schema"
-
-
-def _definition(model: type[Any]) -> type[Any]:
-    """Return the class that a program has written: cqlengine makes others of it for ``using()``."""
-    if not issubclass(model, BoundModel):
-        return model
-    found: type[Any] = next(kind for kind in model.__mro__ if "_readers" in vars(kind))
-    return found
+#: Where a model keeps the schema class and the schema that have been made of it. No column has a
+#: blank in its name.
+_CLASS, _SCHEMA = "schema class", "its schema"
 
 
 def schema_class_for(model: type[Any]) -> type[Schema]:
     """Return the ``AutoSchema`` of a model or user type, which is made once."""
-    model = _definition(model)
+    model = definition_of(model)
     known: type[Schema] | None = vars(model).get(_CLASS)
     if known is None:
         known = _derive(AutoSchema, model)
@@ -464,52 +525,12 @@ def schema_class_for(model: type[Any]) -> type[Schema]:
 
 def schema_for(model: type[Any]) -> Schema:
     """Return a schema of ``schema_class_for(model)``: the one by which instances become JSON."""
-    model = _definition(model)
+    model = definition_of(model)
     known: Schema | None = vars(model).get(_SCHEMA)
     if known is None:
         known = schema_class_for(model)()
         setattr(model, _SCHEMA, known)
     return known
-
-
-# JSON texts
-
-
-def _without_twins(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            # RFC 8259, 4: what a reader makes of it is unpredictable.
-            raise InvalidJSON("A key is there twice in one object.")
-        found[key] = value
-    return found
-
-
-def _refuse_constant(name: str) -> Callable[[], None]:
-    raise InvalidJSON(f"{name} is no number of JSON.")
-
-
-def read_json(text: str | bytes | bytearray) -> Any:
-    """Return what a text of JSON says (RFC 8259).
-
-    :raises InvalidJSON: if it is none, has a key twice in one object, is nested more deeply than
-        Python's recursion limit allows, or has an integer of more than 4,300 digits.
-    """
-    try:
-        return json.loads(text, object_pairs_hook=_without_twins, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise InvalidJSON("Nested too deeply.") from None
-    except InvalidJSON:
-        raise
-    except UnicodeDecodeError:
-        raise InvalidJSON("Not valid JSON: not in UTF-8.") from None
-    except json.JSONDecodeError as error:
-        raise InvalidJSON(
-            f"Not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
-        ) from None
-    except ValueError:
-        # Python's limit for turning text into an integer (sys.get_int_max_str_digits).
-        raise InvalidJSON("Not valid JSON: a number has too many digits.") from None
 
 
 __all__ = [
@@ -520,7 +541,6 @@ __all__ = [
     "auto_field",
     "field_for",
     "fields_for_model",
-    "read_json",
     "schema_class_for",
     "schema_for",
 ]

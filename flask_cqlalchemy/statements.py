@@ -28,7 +28,7 @@ from cassandra.cqltypes import DateType, MapType, TimeType, TimeUUIDType
 from cassandra.query import UNSET_VALUE, BoundStatement, PreparedStatement
 from cassandra.util import Time
 
-from .columns.formats import has_time
+from .protocol import has_time
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -6,7 +6,7 @@ import copy
 import json
 import pickle
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -51,6 +51,22 @@ class Ship(db.Model):
     cargo = c.Map(c.Integer, c.Decimal)
     crew = c.UserDefinedType(Crew)
     crews = c.Map(c.Text, c.List(c.UserDefinedType(Crew)))
+
+
+class Tide(db.Model):
+    __table_name__ = "json_tide"
+    port = c.Text(primary_key=True)
+    at = c.DateTime(primary_key=True)
+    level = c.Double()
+
+
+class Twin(db.Model):
+    """Has the attributes of a tide, and another name for one of them."""
+
+    __table_name__ = "json_twin"
+    port = c.Text(primary_key=True)
+    at = c.DateTime(primary_key=True)
+    level = c.Double(db_field="height")
 
 
 class Buoy(db.Model):
@@ -263,6 +279,56 @@ def test_rows_of_several_models_have_their_own_columns(cql: CQLAlchemy) -> None:
     assert Buoy.objects.to_json() == b'[{"id":1,"kind":"lighted","colour":"red"}]'
 
 
+def test_a_timestamp_that_the_query_gave_is_written_as_it_is_stored(
+    cql: CQLAlchemy, app: Flask
+) -> None:
+    at = datetime(2026, 1, 1, 14, 0, 0, 250_999, tzinfo=timezone(timedelta(hours=2)))
+    Tide.create(port="Bahia", at=at, level=1.5)
+    tides = Tide.objects(port="Bahia", at=at).only(["level"])
+    expected = [{"port": "Bahia", "at": "2026-01-01T12:00:00.250Z", "level": 1.5}]
+
+    assert orjson.loads(tides.to_json()) == expected
+    assert schema_for(Tide).dump(tides, many=True) == expected
+    assert tides.first().at == datetime(2026, 1, 1, 12, 0, 0, 250_000)
+
+
+def test_rows_may_be_written_by_the_schema_of_another_model(cql: CQLAlchemy) -> None:
+    class Other(db.AutoSchema):
+        class Meta:
+            model = Twin
+
+    Tide.create(port="Bahia", at=datetime(2026, 1, 1), level=1.5)
+
+    assert orjson.loads(Tide.objects.to_json(Other())) == Other().dump(Tide.objects, many=True)
+    assert Other().dump(Tide.objects.first())["height"] == 1.5
+
+
+def test_a_field_that_encodes_otherwise_is_asked(cql: CQLAlchemy) -> None:
+    class Joined(type(schema_for(Tide).fields["port"])):
+        def encoded(self, value: Any) -> Any:
+            return f"port of {value}"
+
+    class TideSchema(db.AutoSchema):
+        class Meta:
+            model = Tide
+            fields = ("port",)
+
+    schema = TideSchema()
+    schema.fields["port"].__class__ = Joined
+    Tide.create(port="Bahia", at=datetime(2026, 1, 1))
+
+    assert Tide.objects.to_json(schema) == b'[{"port":"port of Bahia"}]'
+
+
+def test_values_are_written_by_their_columns(cql: CQLAlchemy) -> None:
+    launch()
+
+    with pytest.raises(TypeError, match=r"^values_list\(\) says what is written"):
+        Ship.objects.values_list("name_").to_json(schema_for(Ship))
+    Guarded.create(id=1, secret="s")
+    assert Guarded.objects.values_list("secret", flat=True).to_json() == b'["s"]'
+
+
 def test_a_timestamp_that_no_datetime_holds_is_written_among_others(cql: CQLAlchemy) -> None:
     launch()
     launch(2)
@@ -300,8 +366,10 @@ def test_bytes_that_make_no_value_name_the_column(
 
 
 def test_a_schema_without_a_model_is_no_schema_of_rows(cql: CQLAlchemy) -> None:
-    with pytest.raises(TypeError, match=r"^Schema has no model in class Meta\.$"):
+    with pytest.raises(TypeError, match=r"is no instance of a db\.Schema with a model"):
         Ship.objects.to_json(db.Schema())
+    with pytest.raises(TypeError, match=r"is no instance of a db\.Schema with a model"):
+        Ship.objects.to_json(db.AutoSchema)
 
 
 # Pages

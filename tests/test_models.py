@@ -80,6 +80,29 @@ def test_an_instance_is_created_read_changed_and_deleted(cql: CQLAlchemy) -> Non
     assert person_model.objects.count() == 0
 
 
+def test_models_of_one_table_stay_in_their_keyspaces(cql: CQLAlchemy) -> None:
+    """A class that cqlengine makes for another keyspace is not taken for the model's own."""
+    pet, cat = model(cql, "Pet"), model(cql, "Cat")
+    other = f"{cql.find_keyspace('default')}_pets"
+    cql.create_keyspace_simple(other, 1)
+    try:
+        with cql.use_keyspace(other):
+            cql.sync_table(cat)
+        cat.create(owner="Ada", id=1)
+        with ContextQuery(cat, keyspace=other) as elsewhere:
+            elsewhere.create(owner="Ada", id=1)
+            assert elsewhere.objects(owner="Ada").first().__keyspace__ == other
+        found = cat.objects(owner="Ada").first()
+        assert type(found) is cat
+        moved = pet.objects.using(keyspace=other).filter(owner="Ada").first()
+        assert isinstance(moved, cat)
+        moved.delete()
+        assert cat.objects.using(keyspace=other).filter(owner="Ada").first() is None
+        assert cat.objects(owner="Ada").first() is not None
+    finally:
+        cql.session.execute(f"DROP KEYSPACE {other}", timeout=60)
+
+
 def test_user_types_are_elements_of_sets_and_keys_of_maps(cql: CQLAlchemy) -> None:
     address, street = user_type(cql, "Address"), user_type(cql, "Street")
     first = address(street=street(name="Main Street"), zipcode=1)

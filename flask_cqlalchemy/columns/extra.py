@@ -7,6 +7,7 @@ from typing import Any
 from cassandra.cqlengine import ValidationError, columns
 from cassandra.cqltypes import VectorType
 
+from ..conversions import name_of
 from .formats import check_duration
 
 
@@ -46,14 +47,14 @@ class Vector(columns.BaseCollectionColumn):  # type: ignore[misc]
             return None
         if not isinstance(checked, list | tuple):
             raise ValidationError(
-                f"{self.column_name}: a vector is a list, not a {type(value).__name__}"
+                f"{name_of(self)}a vector is a list, not a {type(value).__name__}"
             )
         if len(checked) != self.dimension:
             raise ValidationError(
-                f"{self.column_name}: {len(checked)} values; the vector has {self.dimension}"
+                f"{name_of(self)}{len(checked)} values; the vector has {self.dimension}"
             )
         if None in checked:
-            raise ValidationError(f"{self.column_name}: None is not allowed in a vector")
+            raise ValidationError(f"{name_of(self)}None is not allowed in a vector")
         return [self.value_col.validate(element) for element in checked]
 
     def to_python(self, value: Any) -> list[Any] | None:
@@ -78,8 +79,8 @@ class Duration(columns.Duration):  # type: ignore[misc]
                 check_duration(checked)
         except TypeError:
             raise ValidationError(
-                f"{self.column_name}: a {type(value).__name__} is no Duration"
+                f"{name_of(self)}a {type(value).__name__} is no Duration"
             ) from None
         except ValueError as problem:
-            raise ValidationError(f"{self.column_name}: {problem}") from None
+            raise ValidationError(f"{name_of(self)}{problem}") from None
         return checked

@@ -8,6 +8,7 @@ JSON calls without the field; a collection's is composed of those of its element
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -89,15 +90,15 @@ class ColumnField(fields.Field[Any]):
         if value is None:
             return None if self.null is None else self.null()
         if value.__class__ is UndecodableValue:
-            raise self.explain(value, None)
+            raise self.error_for(value, None)
         if self.encode is None:
             return value
         try:
             return self.encode(value)
         except ENCODING_FAILURES as problem:
-            raise self.explain(value, problem) from problem
+            raise self.error_for(value, problem) from problem
 
-    def explain(self, value: Any, problem: Exception | None) -> EncodingError:
+    def error_for(self, value: Any, problem: Exception | None) -> EncodingError:
         """Return the error of a value that cannot be encoded."""
         if isinstance(problem, EncodingError):
             return problem
@@ -170,7 +171,9 @@ class Leaf(ColumnField):
         self.encode, self.decode, self.parse, self.order = encode, decode, parse, order
         super().__init__(**options)
         if getattr(self, "as_string", False):
-            self.encode = str
+            number = encode or (lambda value: value)
+            self.encode = lambda value: str(number(value))
+            self.decode = lambda value: decode(parse(value) if isinstance(value, str) else value)
 
     def _deserialize(self, value: Any, *_context: Any, **_options: Any) -> Any:
         try:
@@ -224,19 +227,19 @@ def _check_length(field: ColumnField, value: Any) -> None:
             validator(value)
 
 
-#: Elements of which so many may have hashes in common.
-_MAY_COLLIDE = 1_000
+#: Values that may have one hash. Those of all doubles that are powers of two share it by 34.
+_MAY_COLLIDE = 200
 
 
 def _check_hashes(elements: Iterable[Any]) -> None:
     """Refuse values made for one hash: a set of them takes the square of their number of steps.
 
-    Integers and UUIDs have hashes that anybody can foresee (Python's documentation of ``__hash__``).
+    Anybody can foresee the hash of an integer or a UUID (Python, Hashing of numeric types).
     """
     known = list(elements)
     if len(known) > _MAY_COLLIDE:
-        hashes = {hash(element) for element in known}
-        if len(hashes) * 10 < len({str(element) for element in known}):
+        different = {str(element): element for element in known}.values()
+        if max(Counter(map(hash, different)).values()) > _MAY_COLLIDE:
             raise ValidationError("Too many of its values have the same hash.")
 
 
@@ -420,7 +423,6 @@ class Nested(ColumnField, fields.Nested):  # type: ignore[misc]
         return self.schema.dump(value)
 
     def _load(self, value: Any, partial: Any = None) -> Any:
-        del partial  # A user type is written whole, also where the row is only changed.
         if not isinstance(value, Mapping):
             raise self.make_error("type")
-        return super()._load(value)
+        return super()._load(value, partial=partial)

@@ -23,7 +23,7 @@ from uuid import UUID
 
 from cassandra.util import Date, Duration, Time
 
-from ..protocol import OutOfRangeTimestamp
+from ..protocol import OutOfRangeTimestamp, has_time
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - cqlengine's timestamps are naive, in UTC
 _EPOCH_ORDINAL = _EPOCH.toordinal()
@@ -152,14 +152,6 @@ def decode_uuid(value: Any) -> UUID:
     if isinstance(value, str) and _UUID_PATTERN.fullmatch(value):
         return UUID(value)
     raise ValueError("Not a valid UUID.")
-
-
-def has_time(uuid: UUID) -> bool:
-    """Say whether Cassandra takes a UUID for one of version 1.
-
-    ``UUID.version`` is None for those of ``maxTimeuuid()``, whose variant no RFC has.
-    """
-    return (uuid.int >> 76) & 0xF == 1
 
 
 def decode_time_uuid(value: Any) -> UUID:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from cassandra.cqlengine import columns
 from cassandra.util import Date, Duration, Time
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from ..errors import UnknownColumnType
 from . import extra
@@ -111,6 +111,26 @@ def merge(rules: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
 
 def _as_list(validators: Any) -> list[Any]:
     return [validators] if callable(validators) else list(validators)
+
+
+def own_rules(column: columns.Column) -> list[Callable[[Any], None]]:
+    """Return a validator for what a program's own column class refuses: its words are for the log,
+    since they may quote the value.
+    """
+    if type(column).validate.__module__ in _KNOWN_VALIDATION:
+        return []
+
+    def validate_column(value: Any) -> None:
+        try:
+            column.validate(value)
+        except Exception as problem:
+            raise ValidationError("Not a valid value.") from problem
+
+    return [validate_column]
+
+
+#: Where the columns are whose rules the table knows.
+_KNOWN_VALIDATION = frozenset({columns.__name__, extra.__name__})
 
 
 def _length_of(column: columns.Text) -> dict[str, Any]:
@@ -370,23 +390,18 @@ def register(column_class: type[columns.Column], column_type: ColumnType) -> Non
     if not (isinstance(column_class, type) and issubclass(column_class, columns.Column)):
         raise TypeError(f"register() takes a column class, not {column_class!r}.")
     _TABLE[column_class] = column_type
-    _remember(column_type)
 
 
 #: Types that JSON libraries know themselves.
 _KNOWN_TO_JSON = (str, int, float, list, tuple, dict)
 
-#: What encodes the values of a Python type.
-_ENCODES: dict[type, Encode] = {}
-
-
-def _remember(entry: ColumnType) -> None:
-    if entry.encode is not None and not issubclass(entry.python, _KNOWN_TO_JSON):
-        _ENCODES[entry.python] = entry.encode
-
-
-for _entry in _TABLE.values():
-    _remember(_entry)
+#: What encodes the values of a Python type: of the kit's own entries. What a program registers is
+#: about its columns, and not about the JSON of every application in the process.
+_ENCODES = {
+    entry.python: entry.encode
+    for entry in _TABLE.values()
+    if entry.encode is not None and not issubclass(entry.python, _KNOWN_TO_JSON)
+}
 
 
 def find_encode(python: type) -> Encode | None:

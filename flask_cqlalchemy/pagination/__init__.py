@@ -102,7 +102,7 @@ def paginate(
 
     return Page(
         queryset=queryset,
-        rows=found.rows,
+        _rows=found.rows,
         per_page=size,
         next=seal(found.next),
         previous=seal(found.previous),

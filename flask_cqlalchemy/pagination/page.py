@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from flask import Response, current_app, request, url_for
 
-from ..json import add_plain, dump_items, find_schema, plain_rows, write
+from ..json import add_plain, dump_items, plain_rows, schema_of, write
 from .cursors import LONGEST_IN_URL
 from .reading import Row, make_items
 
@@ -32,6 +32,7 @@ T = TypeVar("T")
 class Page(Generic[T]):
     """One page of a query. Iterating over it gives its items.
 
+    :ivar queryset: the query.
     :ivar per_page: how many items the page was to have.
     :ivar next: the cursor of the page after this one; None if there was no further row.
     :ivar previous: the cursor of the page before this one; None where there is none, and across
@@ -40,7 +41,8 @@ class Page(Generic[T]):
     """
 
     queryset: QuerySet = field(repr=False)
-    rows: list[Row] = field(repr=False)
+    # The items take them over.
+    _rows: list[Row] = field(repr=False)
     per_page: int
     next: str | None
     previous: str | None
@@ -49,7 +51,7 @@ class Page(Generic[T]):
     @cached_property
     def items(self) -> tuple[T, ...]:
         """What the query gives: instances, or lists of values after ``values_list()``."""
-        return make_items(self.queryset, self.rows)
+        return make_items(self.queryset, self._rows)
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)
@@ -104,7 +106,7 @@ class Page(Generic[T]):
             # The rows have become these.
             items = dump_items(self.queryset, self.items, schema)
         else:
-            items = plain_rows(self.queryset, [dict(row) for row in self.rows], schema)
+            items = plain_rows(self.queryset, [dict(row) for row in self._rows], schema)
         return {
             "items": items,
             "next": self.next,
@@ -121,7 +123,7 @@ class Page(Generic[T]):
         :raises EncodingError: naming the column whose value JSON cannot have.
         """
         document = self.to_plain(schema)
-        return write(document, document["items"], find_schema(self.queryset, schema))
+        return write(document, document["items"], schema_of(self.queryset, schema))
 
     def to_response(self, schema: Schema | None = None) -> Response:
         """Return the page as JSON, with a Link header; see ``to_json``."""

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from .decoding import decode_value
 from .handler import install, mark_for_instances
-from .values import OutOfRangeTimestamp, UndecodableValue
+from .values import OutOfRangeTimestamp, UndecodableValue, has_time
 
 __all__ = [
     "OutOfRangeTimestamp",
     "UndecodableValue",
     "decode_value",
+    "has_time",
     "install",
     "mark_for_instances",
 ]

@@ -1,10 +1,13 @@
-"""What stands for a cell that Python cannot hold or that cannot be decoded."""
+"""What stands for a cell that Python cannot hold or that cannot be decoded, and what Cassandra asks
+of one.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import total_ordering
+from uuid import UUID
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the driver gives naive UTC
 MILLISECOND = timedelta(milliseconds=1)
@@ -63,3 +66,11 @@ class UndecodableValue:
 
     def __str__(self) -> str:
         return f"undecodable {self.type_name} of {self.size} bytes: {self.reason}"
+
+
+def has_time(uuid: UUID) -> bool:
+    """Say whether Cassandra takes a UUID for one of version 1.
+
+    ``UUID.version`` is None for those of ``maxTimeuuid()``, whose variant no RFC has.
+    """
+    return (uuid.int >> 76) & 0xF == 1
