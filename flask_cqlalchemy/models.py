@@ -359,7 +359,8 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
         instance: BoundModel = original._construct_instance(values)
         kind, clones = type(instance), cls.__dict__.get("_clones")
         if clones is None:
-            cls._clones = clones = {original: cls}
+            kept: Any = cls
+            kept._clones = clones = {original: cls}
         if kind not in clones:
             clones[kind] = _clone_model_class(kind, {"__keyspace__": cls.__keyspace__})
         instance.__class__ = clones[kind]

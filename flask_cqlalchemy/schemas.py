@@ -316,6 +316,10 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
 
     # From instances
 
+    if TYPE_CHECKING:
+        # marshmallow says nothing of what it returns, and a type checker guesses.
+        def dump(self, obj: Any, *, many: bool | None = None) -> Any: ...
+
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         """Return a value; ``missing`` if an instance was read without this column."""
         if isinstance(obj, BoundModel) and attr in obj._columns:

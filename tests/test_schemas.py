@@ -539,6 +539,7 @@ def test_what_a_schema_leaves_out_is_left_out_of_all_models_of_a_table() -> None
         class Meta:
             model = Animal
 
+        user = "nobody"
         name = db.auto_field(load_only=True)
         owner = fields.Method("find_owner")
 
