@@ -55,6 +55,8 @@ FIRST_MILLISECOND = (datetime.datetime(1, 1, 1) - EPOCH) // MILLISECOND
 LAST_MILLISECOND = (LAST_MOMENT - EPOCH) // MILLISECOND
 
 #: The same examples in every run. Fixtures are shared by all examples of a test, as are the tables.
+all_checks: Any = list(HealthCheck)
+
 #: None is made smaller, which would take minutes of requests: pytest says which column differs.
 reproducible = partial(
     settings,
@@ -62,7 +64,7 @@ reproducible = partial(
     derandomize=True,
     database=None,
     phases=[Phase.generate],
-    suppress_health_check=[*HealthCheck.__members__.values()],
+    suppress_health_check=all_checks,
 )
 
 
