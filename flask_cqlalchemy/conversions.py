@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -20,10 +20,7 @@ from cassandra import util
 from cassandra.cqlengine import ValidationError, columns
 
 from .protocol import OutOfRangeTimestamp, UndecodableValue
-
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - cqlengine's timestamps are naive, in UTC
-_AWARE_EPOCH = _EPOCH.replace(tzinfo=timezone.utc)
-_MILLISECOND = timedelta(milliseconds=1)
+from .protocol.values import milliseconds_of, moment_of
 
 #: The type whose values cqlengine's own columns neither change nor refuse; what is out of range is
 #: refused when it is bound.
@@ -47,7 +44,7 @@ _EXACT_TYPES: dict[type[columns.Column], type] = {
 _VERSION = 5
 
 #: Elements that cqlengine allows in a collection.
-_MOST_ELEMENTS = 65_535
+MOST_ELEMENTS = 65_535
 
 #: Of what a collection is made by a plain copy. Rows for instances have lists for sets.
 _COPIED: dict[type, tuple[type, ...]] = {
@@ -81,7 +78,7 @@ class Container:
 
     def holds(self, value: Any) -> bool:
         """Say whether cqlengine would leave ``value`` as it is."""
-        if value.__class__ is not self.kind or len(value) > _MOST_ELEMENTS:
+        if value.__class__ is not self.kind or len(value) > MOST_ELEMENTS:
             return False
         if not value:
             return True
@@ -124,15 +121,10 @@ def make_reader(column: columns.Column) -> Callable[[Any], Any]:
     return read
 
 
-def _milliseconds_of(value: datetime) -> int:
-    epoch = _AWARE_EPOCH if value.utcoffset() is not None else _EPOCH
-    return (value - epoch) // _MILLISECOND
-
-
 def as_stored(value: Any) -> Any:
     """Return a scalar as a row would have it: a timestamp in UTC, in whole milliseconds."""
     if isinstance(value, datetime):
-        return _EPOCH + _milliseconds_of(value) * _MILLISECOND
+        return moment_of(milliseconds_of(value))
     return value
 
 
@@ -150,7 +142,7 @@ def _to_milliseconds(column: columns.DateTime, value: Any) -> int | None:
         if not isinstance(value, date):
             raise ValidationError(f"{column.column_name} '{value}' is not a datetime object")
         value = datetime(value.year, value.month, value.day)  # noqa: DTZ001
-    return _milliseconds_of(value)
+    return milliseconds_of(value)
 
 
 def name_of(column: columns.Column) -> str:

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 from cassandra import util
-from cassandra.cqlengine import columns as cql
 from cassandra.cqlengine.usertype import BaseUserType
 from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 from marshmallow import missing
 from marshmallow.decorators import POST_DUMP, PRE_DUMP
 
-from .columns import ColumnField, extra, find_encode
+from .columns import ColumnField, find_encode
 from .columns import formats as f
 from .columns.fields import ENCODING_FAILURES, as_text, json_order, to_dict
+from .columns.table import KNOWN_MODULES
 from .errors import EncodingError
 from .models import BoundModel, definition_of
 from .protocol import OutOfRangeTimestamp, UndecodableValue
@@ -60,9 +60,6 @@ _WITH_FRACTION = len('"2030-12-31T23:59:59.999000Z"')
 _KNOWN_LENGTHS = {_WITH_FRACTION, len('"2030-12-31T23:59:59Z"'), len("null")}
 _SECONDS_END = len('"2030-12-31T23:59:59')
 _MILLISECONDS_END = len('"2030-12-31T23:59:59.999')
-
-#: The modules of columns whose values are, until they are encoded, what the driver gives.
-_KNOWN_MODULES = frozenset({cql.__name__, extra.__name__})
 
 
 # From rows
@@ -138,7 +135,7 @@ def _encode_timestamps(rows: Sequence[Row], name: str) -> bool:
 
 def _is_known(column: Column) -> bool:
     """Say whether a row has the values of a column as an instance has them, at any depth."""
-    return type(column).to_python.__module__ in _KNOWN_MODULES and all(
+    return type(column).to_python.__module__ in KNOWN_MODULES and all(
         map(_is_known, column.sub_types)
     )
 
@@ -277,11 +274,12 @@ def to_json(queryset: QuerySet, schema: Schema | None = None) -> bytes:
     :raises EncodingError: naming the column whose value JSON cannot have.
     :raises GuardrailError: as iterating over the query set does.
     """
+    known = schema_of(queryset, schema)
     if queryset._result_cache is not None:
         items = dump_items(queryset, queryset, schema)
     else:
         items = plain_rows(queryset, queryset.raw_rows(), schema)
-    return write(items, items, schema_of(queryset, schema))
+    return write(items, items, known)
 
 
 # In the application's provider

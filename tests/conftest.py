@@ -11,6 +11,8 @@ from flask import Flask
 
 from flask_cqlalchemy import CQLAlchemy
 
+from .cql_helpers import application
+
 
 @pytest.fixture(autouse=True)
 def _push_request_context() -> None:
@@ -26,12 +28,8 @@ def database() -> CQLAlchemy:
 @pytest.fixture
 def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
     """An application that uses ``database``."""
-    app = Flask(__name__)
-    app.config.from_mapping(cassandra_config, TESTING=True)
-    database.init_app(app)
-    yield app
-    with app.app_context():
-        database.close()
+    with application(database, cassandra_config) as app:
+        yield app
 
 
 @pytest.fixture

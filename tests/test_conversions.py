@@ -18,6 +18,8 @@ from cassandra.cqlengine import ValidationError
 from flask import Flask
 
 from flask_cqlalchemy import CQLAlchemy
+from flask_cqlalchemy.conversions import as_stored
+from flask_cqlalchemy.protocol import OutOfRangeTimestamp
 
 from .cql_helpers import application, model, user_type
 
@@ -533,3 +535,10 @@ def test_seeded_values_come_back_as_cqlengines_columns_say(cql: CQLAlchemy) -> N
         for name in NAMES:
             column = value._columns[name]
             assert getattr(found, name) == column.to_python(column.validate(row[name])), name
+
+
+def test_a_timestamp_that_leaves_the_calendar_in_utc_is_as_a_row_would_have_it() -> None:
+    ahead = datetime.timezone(datetime.timedelta(hours=1))
+    first = datetime.datetime(1, 1, 1, tzinfo=ahead)
+
+    assert as_stored(first) == OutOfRangeTimestamp(-62_135_600_400_000)

@@ -16,7 +16,8 @@ from typing import Any
 from cassandra import util
 from marshmallow import ValidationError, fields, validate
 
-from ..errors import EncodingError
+from ..conversions import MOST_ELEMENTS
+from ..errors import EncodingError, find_problems
 from ..protocol import UndecodableValue
 
 #: From a value that is not None to what JSON has for it.
@@ -24,10 +25,6 @@ Encode = Callable[[Any], Any]
 
 #: From what JSON has to a value. Raises ``ValueError`` with a text for whoever sent it.
 Decode = Callable[[Any], Any]
-
-#: Elements that cqlengine takes in a collection.
-MOST_ELEMENTS = 65_535
-
 
 #: What ``encode`` raises for a value that is not of its type.
 ENCODING_FAILURES = (TypeError, ValueError, AttributeError)
@@ -251,17 +248,6 @@ class MostProperties:
         validate.Length(max=MOST_ELEMENTS)(value)
 
 
-def _sentences(messages: Any) -> Iterator[str]:
-    if isinstance(messages, Mapping):
-        for inner in messages.values():
-            yield from _sentences(inner)
-    elif isinstance(messages, list):
-        for inner in messages:
-            yield from _sentences(inner)
-    else:
-        yield str(messages)
-
-
 class Set(List):
     """A list of JSON without an order; it is written in one, so that equal sets look alike."""
 
@@ -344,7 +330,7 @@ class Map(ColumnField, fields.Dict):
             except ValidationError as error:
                 errors[str(text)] = [
                     self.error_messages["key"].format(problem=problem)  # type: ignore[union-attr]
-                    for problem in _sentences(error.messages)
+                    for _, problem in find_problems(error.messages)
                 ]
                 continue
             try:

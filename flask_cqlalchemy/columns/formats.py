@@ -16,7 +16,7 @@ import re
 import socket
 import struct
 from collections.abc import Callable
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
@@ -24,14 +24,16 @@ from uuid import UUID
 from cassandra.util import Date, Duration, Time
 
 from ..protocol import OutOfRangeTimestamp, has_time
+from ..protocol.values import (
+    CYCLE_DAYS,
+    CYCLE_YEARS,
+    EPOCH,
+    MILLISECONDS_OF_DAY,
+    milliseconds_of,
+    moment_of,
+)
 
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - cqlengine's timestamps are naive, in UTC
-_EPOCH_ORDINAL = _EPOCH.toordinal()
-_MILLISECOND = timedelta(milliseconds=1)
-_MILLISECONDS_OF_DAY = 86_400_000
-
-#: Years and days after which the Gregorian calendar repeats.
-_CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
+_EPOCH_ORDINAL = EPOCH.toordinal()
 
 #: A year beyond those that have four digits needs a sign (ISO 8601, 4.1.2.4).
 _DATE = r"([+-][0-9]{4,9}|[0-9]{4})-([0-9]{2})-([0-9]{2})"
@@ -300,10 +302,10 @@ def parse_number(text: str) -> Any:
 
 def _days(year: str, month: str, day: str) -> int:
     """Return the days since 1970-01-01 of a date in any year."""
-    cycles, rest = divmod(int(year), _CYCLE_YEARS)
+    cycles, rest = divmod(int(year), CYCLE_YEARS)
     # The calendar of the years 2000 to 2399.
     moved = date(2000 + rest, int(month), int(day)).toordinal() - _EPOCH_ORDINAL
-    return moved + (cycles - 5) * _CYCLE_DAYS
+    return moved + (cycles - 5) * CYCLE_DAYS
 
 
 def _nanoseconds(hour: str, minute: str, second: str | None, fraction: str | None) -> int:
@@ -322,9 +324,9 @@ def _write_day(days: int) -> str:
     ordinal = days + _EPOCH_ORDINAL
     if 1 <= ordinal <= date.max.toordinal():
         return date.fromordinal(ordinal).isoformat()
-    cycles, rest = divmod(days, _CYCLE_DAYS)
+    cycles, rest = divmod(days, CYCLE_DAYS)
     moved = date.fromordinal(rest + _EPOCH_ORDINAL)
-    return f"{moved.year + cycles * _CYCLE_YEARS:+05}{moved:-%m-%d}"
+    return f"{moved.year + cycles * CYCLE_YEARS:+05}{moved:-%m-%d}"
 
 
 def encode_date(value: Any) -> str:
@@ -361,20 +363,15 @@ def decode_time(value: Any) -> Time:
 
 def encode_timestamp(value: Any) -> str:
     """Write a timestamp in UTC with milliseconds, rounded down as Cassandra stores it."""
+    moment = value
     if isinstance(value, datetime):
         if value.tzinfo is not None:
-            milliseconds = (value - _EPOCH.replace(tzinfo=timezone.utc)) // _MILLISECOND
-            return _write_milliseconds(milliseconds)
-        return f"{value.isoformat(timespec='milliseconds')}Z"
-    if isinstance(value, OutOfRangeTimestamp):
-        return _write_milliseconds(value.milliseconds)
-    return f"{datetime(value.year, value.month, value.day).isoformat(timespec='milliseconds')}Z"  # noqa: DTZ001
-
-
-def _write_milliseconds(milliseconds: int) -> str:
-    days, rest = divmod(milliseconds, _MILLISECONDS_OF_DAY)
-    moment = _EPOCH + rest * _MILLISECOND
-    return f"{_write_day(days)}T{moment.time().isoformat(timespec='milliseconds')}Z"
+            moment = moment_of(milliseconds_of(value))
+    elif not isinstance(value, OutOfRangeTimestamp):
+        moment = datetime(value.year, value.month, value.day)  # noqa: DTZ001
+    if isinstance(moment, OutOfRangeTimestamp):
+        return str(moment)
+    return f"{moment.isoformat(timespec='milliseconds')}Z"
 
 
 def decode_timestamp(value: Any) -> datetime | OutOfRangeTimestamp:
@@ -389,7 +386,7 @@ def decode_timestamp(value: Any) -> datetime | OutOfRangeTimestamp:
             offset = _nanoseconds(match[10], match[11], None, None) // 1_000_000
             offset = -offset if match[9] == "-" else offset
         milliseconds = (
-            _days(match[1], match[2], match[3]) * _MILLISECONDS_OF_DAY
+            _days(match[1], match[2], match[3]) * MILLISECONDS_OF_DAY
             + nanoseconds // 1_000_000
             - offset
         )
@@ -399,10 +396,7 @@ def decode_timestamp(value: Any) -> datetime | OutOfRangeTimestamp:
         ) from None
     if not -_INT64 <= milliseconds < _INT64:
         raise ValueError("Too far from 1970: a timestamp has 64 bits of milliseconds.")
-    try:
-        return _EPOCH + milliseconds * _MILLISECOND
-    except OverflowError:
-        return OutOfRangeTimestamp(milliseconds)
+    return moment_of(milliseconds)
 
 
 def encode_duration(value: Duration) -> str:

@@ -17,11 +17,11 @@ from cassandra.cqlengine import columns
 from cassandra.util import Date, Duration, Time
 from marshmallow import Schema, ValidationError, fields, validate
 
+from ..conversions import MOST_ELEMENTS
 from ..errors import UnknownColumnType
 from . import extra
 from . import formats as f
 from .fields import (
-    MOST_ELEMENTS,
     ColumnField,
     Decode,
     Encode,
@@ -117,7 +117,7 @@ def own_rules(column: columns.Column) -> list[Callable[[Any], None]]:
     """Return a validator for what a program's own column class refuses: its words are for the log,
     since they may quote the value.
     """
-    if type(column).validate.__module__ in _KNOWN_VALIDATION:
+    if type(column).validate.__module__ in KNOWN_MODULES:
         return []
 
     def validate_column(value: Any) -> None:
@@ -129,8 +129,8 @@ def own_rules(column: columns.Column) -> list[Callable[[Any], None]]:
     return [validate_column]
 
 
-#: Where the columns are whose rules the table knows.
-_KNOWN_VALIDATION = frozenset({columns.__name__, extra.__name__})
+#: Where the columns are whose rules the table knows, and whose values are what the driver gives.
+KNOWN_MODULES = frozenset({columns.__name__, extra.__name__})
 
 
 def _length_of(column: columns.Text) -> dict[str, Any]:

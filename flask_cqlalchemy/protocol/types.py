@@ -11,7 +11,7 @@ from uuid import UUID, SafeUUID
 
 from cassandra import cqltypes, util
 
-from .values import EPOCH, MILLISECOND, OutOfRangeTimestamp, UndecodableValue
+from .values import OutOfRangeTimestamp, UndecodableValue, moment_of
 
 #: The Python classes of user types: by keyspace, by name. The driver's own live dictionary.
 UserTypeMap: TypeAlias = Mapping[str, Mapping[str, type]]
@@ -30,12 +30,8 @@ class Timestamp(cqltypes.DateType):  # type: ignore[misc]
     @staticmethod
     def deserialize(data: bytes, protocol_version: int) -> datetime | OutOfRangeTimestamp:
         del protocol_version
-        milliseconds: int
         (milliseconds,) = _INT64.unpack(data)
-        try:
-            return EPOCH + milliseconds * MILLISECOND
-        except OverflowError:
-            return OutOfRangeTimestamp(milliseconds)
+        return moment_of(milliseconds)
 
     @staticmethod
     def serialize(value: Any, protocol_version: int) -> bytes:

@@ -5,17 +5,20 @@ of one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import total_ordering
 from uuid import UUID
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the driver gives naive UTC
+_AWARE_EPOCH = EPOCH.replace(tzinfo=timezone.utc)
 MILLISECOND = timedelta(milliseconds=1)
 _FIRST_MILLISECOND = (datetime.min - EPOCH) // MILLISECOND  # noqa: DTZ901
 _LAST_MILLISECOND = (datetime.max - EPOCH) // MILLISECOND  # noqa: DTZ901
 
-#: Milliseconds in 400 years, after which the Gregorian calendar repeats.
-_CALENDAR_CYCLE = 146_097 * 86_400_000
+MILLISECONDS_OF_DAY = 86_400_000
+
+#: Years and days after which the Gregorian calendar repeats.
+CYCLE_YEARS, CYCLE_DAYS = 400, 146_097
 
 
 @total_ordering
@@ -36,9 +39,9 @@ class OutOfRangeTimestamp:
             raise ValueError(f"{self.milliseconds} ms since 1970 can be held by a datetime.")
 
     def __str__(self) -> str:
-        cycles, rest = divmod(self.milliseconds, _CALENDAR_CYCLE)
+        cycles, rest = divmod(self.milliseconds, CYCLE_DAYS * MILLISECONDS_OF_DAY)
         moment = EPOCH + rest * MILLISECOND
-        year = moment.year + 400 * cycles
+        year = moment.year + CYCLE_YEARS * cycles
         return f"{year:+05}{moment:-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
 
     def __lt__(self, other: object) -> bool:
@@ -66,6 +69,20 @@ class UndecodableValue:
 
     def __str__(self) -> str:
         return f"undecodable {self.type_name} of {self.size} bytes: {self.reason}"
+
+
+def moment_of(milliseconds: int) -> datetime | OutOfRangeTimestamp:
+    """Return the timestamp of so many milliseconds since 1970: naive, in UTC."""
+    try:
+        return EPOCH + milliseconds * MILLISECOND
+    except OverflowError:
+        return OutOfRangeTimestamp(milliseconds)
+
+
+def milliseconds_of(moment: datetime) -> int:
+    """Return the milliseconds since 1970 of a moment, rounded down; a naive one is in UTC."""
+    epoch = EPOCH if moment.utcoffset() is None else _AWARE_EPOCH
+    return (moment - epoch) // MILLISECOND
 
 
 def has_time(uuid: UUID) -> bool:
