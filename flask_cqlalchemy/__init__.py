@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .batch import Batch
-    from .bulk import BulkFailure, BulkResult
     from .errors import (
         BatchTooLarge,
         BulkError,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from .extension import CQLAlchemy
     from .json import CassandraJSONProvider
     from .local import LocalCluster
+    from .results import BulkFailure, BulkResult
     from .signals import after_statement, before_statement
 
 __all__ = [
@@ -69,8 +69,8 @@ __all__ = [
 #: Where a name is, unless it is one of the errors.
 _MODULES = {
     "Batch": ".batch",
-    "BulkFailure": ".bulk",
-    "BulkResult": ".bulk",
+    "BulkFailure": ".results",
+    "BulkResult": ".results",
     "CQLAlchemy": ".extension",
     "CassandraJSONProvider": ".json",
     "LocalCluster": ".local",

@@ -23,6 +23,8 @@ from .batch import Batch
 from .connection import kit_error
 from .errors import BulkError, CassandraUnavailable, CQLAlchemyError, OutcomeUnknown
 from .instances import given_values, make_light
+from .results import BulkFailure as BulkFailure
+from .results import BulkResult as BulkResult
 from .signals import Observation, StatementInfo, is_observed
 from .writes import (
     bind_delete,
@@ -53,33 +55,6 @@ PROGRESS_INTERVAL = 0.1
 
 #: Called with the rows written and the rows failed so far.
 Progress = Callable[[int, int], object]
-
-
-@dataclass(frozen=True)
-class BulkFailure:
-    """A row that Cassandra has not acknowledged.
-
-    :ivar index: of the row in the iterable, from 0.
-    :ivar row: as it was given.
-    :ivar error: a ``ValidationError`` if nothing was sent. After a ``RequestTimedOut`` the row may
-        have been written, and writing it again does no harm; after an ``OutcomeUnknown`` it would.
-    """
-
-    index: int
-    row: Any
-    error: Exception
-
-
-@dataclass(frozen=True)
-class BulkResult:
-    """What a bulk write did.
-
-    :ivar written: rows that Cassandra has acknowledged.
-    :ivar failures: the other rows that were taken, in their order.
-    """
-
-    written: int
-    failures: tuple[BulkFailure, ...] = ()
 
 
 @dataclass(frozen=True)

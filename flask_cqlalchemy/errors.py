@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from flask.sansio.scaffold import Scaffold
     from flask.typing import ResponseReturnValue
 
-    from .bulk import BulkResult
+    from .results import BulkResult
 
 #: Seconds that a 503 tells a client to wait (RFC 9110, 10.2.3). A returning node is noticed within
 #: about two seconds (connection.RECONNECT_MAX_DELAY), so a shorter wait would only add load.

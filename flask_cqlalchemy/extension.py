@@ -19,7 +19,7 @@ from flask import Blueprint, Flask, current_app, has_app_context
 
 from . import bulk, columns, json, schemas, tables
 from .batch import Batch
-from .bulk import CONCURRENCY, MAX_FAILURES, BulkResult, Progress
+from .bulk import CONCURRENCY, MAX_FAILURES, Progress
 from .config import (
     DEFAULT_BIND,
     Settings,
@@ -39,6 +39,7 @@ from .models import (
     user_types_of,
 )
 from .pagination import MAX_PER_PAGE, Page, paginate
+from .results import BulkResult
 from .schemas import AutoSchema, auto_field, fields_for_model
 from .state import AppState, LocalNodes, keyspaces_in_context
 
