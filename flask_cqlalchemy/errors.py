@@ -21,26 +21,19 @@
 An error speaks to two readers. ``str(error)`` and ``__cause__`` name the host, model, column or key
 for whoever reads the log; ``description``, which Flask shows to anyone, is a fixed sentence.
 
-``init_app`` is for programs that speak JSON: it answers these errors, and those of schemas, with
-problem documents (RFC 9457).
+``problems`` answers these errors, and those of schemas, with documents for programs that speak
+JSON. No Flask is loaded here: the columns and the local cluster use this module without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
+from typing import TYPE_CHECKING, ClassVar
 
-from flask import Blueprint, Response, current_app, request
-from marshmallow import ValidationError
-from werkzeug.exceptions import BadRequest, HTTPException, ServiceUnavailable
-from werkzeug.wrappers import Response as BaseResponse
+from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from flask.sansio.scaffold import Scaffold
-    from flask.typing import ResponseReturnValue
 
     from .results import BulkResult
 
@@ -191,98 +184,8 @@ class OutcomeUnknown(_PublicServiceUnavailable):
     )
 
 
-# Problem documents
-
-#: The media type of a problem document (RFC 9457, 3).
-PROBLEM = "application/problem+json"
-
-#: Problems that one document lists; a body of many megabytes may have as many.
-MOST_PROBLEMS = 100
-
-#: Characters of a name in a pointer. What has a longer one is pointed at by what it is in, or many
-#: problems below it would repeat it.
-MOST_NAME = 200
-
-#: Where marshmallow keeps what is wrong with an object as a whole.
-_WHOLE = "_schema"
-
-
 def init_app(app: Scaffold) -> None:
-    """Answer errors with problem documents (RFC 9457).
+    """Answer errors with problem documents: the former name of ``problems.init_app``."""
+    from . import problems  # it loads Flask, which the other users of this module do without
 
-    The errors of schemas are answered with 422, and say where each problem is; HTTP errors, those
-    of this module among them, with their own status.
-
-    :param app: a blueprint, for its own views; or an application, where a client that asks for HTML
-        rather than JSON gets Flask's pages, and where handlers for one status come first.
-    """
-    app.register_error_handler(ValidationError, _answer_invalid)
-    app.register_error_handler(
-        HTTPException, _answer_error if isinstance(app, Blueprint) else _answer_error_by_accept
-    )
-
-
-def _answer_invalid(error: ValidationError) -> Response:
-    problems = [
-        {"pointer": pointer, "detail": detail} for pointer, detail in find_problems(error.messages)
-    ]
-    detail = "The data are not valid."
-    if len(problems) > MOST_PROBLEMS:
-        detail += f" These are the first {MOST_PROBLEMS} of {len(problems)} problems."
-    # RFC 9110 has renamed it since Python's names were chosen.
-    more = {"errors": problems[:MOST_PROBLEMS]}
-    return _make_problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Unprocessable Content", detail, more)
-
-
-def _answer_error_by_accept(error: HTTPException) -> ResponseReturnValue:
-    accepted = request.accept_mimetypes.best_match([PROBLEM, "application/json", "text/html"])
-    answer = error.get_response() if accepted == "text/html" else _answer_error(error)
-    if isinstance(answer, BaseResponse):
-        answer.vary.add("Accept")
-    return answer
-
-
-def _answer_error(error: HTTPException) -> ResponseReturnValue:
-    if error.response is not None or error.code is None or error.code < HTTPStatus.BAD_REQUEST:
-        # A redirect, or an answer that the program has made.
-        return error
-    response = _make_problem(error.code, error.name, str(error.description or error.name), {})
-    for name, value in error.get_headers():
-        if name not in ("Content-Type", "Content-Length"):
-            response.headers.add(name, value)
-    return response
-
-
-def _make_problem(status: int, title: str, detail: str, more: Mapping[str, Any]) -> Response:
-    document = {
-        "type": "about:blank",
-        "title": title,
-        "status": int(status),
-        "detail": detail,
-        **more,
-    }
-    return current_app.response_class(
-        current_app.json.dumps(document), status=int(status), mimetype=PROBLEM
-    )
-
-
-def find_problems(messages: Any, pointer: str = "#") -> Iterator[tuple[str, str]]:
-    """Yield where each problem is, and what it is.
-
-    :param messages: what marshmallow's ``ValidationError.messages`` has.
-    :returns: JSON pointers as fragments of a URI (RFC 6901, 6), such as ``#/address/zip``, with a
-        sentence each.
-    """
-    if isinstance(messages, Mapping):
-        for key, inner in messages.items():
-            if key == _WHOLE or len(str(key)) > MOST_NAME:
-                yield from find_problems(inner, pointer)
-            else:
-                token = str(key).replace("~", "~0").replace("/", "~1")
-                part = quote(token, safe="~", errors="replace")
-                yield from find_problems(inner, f"{pointer}/{part}")
-    elif isinstance(messages, list | tuple):
-        for inner in messages:
-            yield from find_problems(inner, pointer)
-    else:
-        yield pointer, str(messages)
+    problems.init_app(app)

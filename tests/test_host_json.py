@@ -38,6 +38,7 @@ from werkzeug.test import TestResponse
 from flask_cqlalchemy import CQLAlchemy, InvalidCursor, OutcomeUnknown, RequestTimedOut, errors
 from flask_cqlalchemy.errors import EncodingError, InvalidJSON
 from flask_cqlalchemy.json import CassandraJSONProvider, write
+from flask_cqlalchemy.problems import init_app as answer_with_problems
 from flask_cqlalchemy.protocol import OutOfRangeTimestamp, UndecodableValue
 from flask_cqlalchemy.schemas import schema_for
 
@@ -920,7 +921,7 @@ def add_views(app: Flask | Blueprint) -> None:
 def client() -> FlaskClient:
     """A visitor of an application that answers with problem documents."""
     app = make_app(database=CQLAlchemy())
-    errors.init_app(app)
+    answer_with_problems(app)
     add_views(app)
     return app.test_client()
 
@@ -1127,7 +1128,7 @@ def test_a_database_that_is_away_is_a_document(unused_port: int) -> None:
         id = database.columns.Integer(primary_key=True)
 
     app = make_app(database=database, CASSANDRA_PORT=unused_port)
-    errors.init_app(app)
+    answer_with_problems(app)
     app.add_url_rule("/", view_func=lambda: str(Note.objects.count()))
     app.add_url_rule("/page", view_func=lambda: str(Note.objects.paginate()), endpoint="page")
     client = app.test_client()
@@ -1144,7 +1145,7 @@ def test_a_database_that_is_away_is_a_document(unused_port: int) -> None:
 def test_a_blueprint_answers_for_its_own_views_alone() -> None:
     app = make_app(database=CQLAlchemy())
     api, pages = Blueprint("api", "api"), Blueprint("pages", "pages")
-    errors.init_app(api)
+    answer_with_problems(api)
     for blueprint in (api, pages):
         add_views(blueprint)
         app.register_blueprint(blueprint, url_prefix=f"/{blueprint.name}")
@@ -1183,7 +1184,7 @@ def raise_http(kind: str) -> str:
 def http() -> FlaskClient:
     """A visitor of an application with all kinds of HTTP errors."""
     app = make_app(database=CQLAlchemy())
-    errors.init_app(app)
+    answer_with_problems(app)
     app.add_url_rule("/http/<kind>", view_func=raise_http)
     return app.test_client()
 
@@ -1254,9 +1255,17 @@ def test_init_app_of_the_database_answers_no_error() -> None:
         assert (response.status_code, response.mimetype) == (status, "text/html")
 
 
-def test_a_handler_of_the_host_comes_first() -> None:
+def test_errors_answers_with_problem_documents_too() -> None:
     app = make_app(database=CQLAlchemy())
     errors.init_app(app)
+    add_views(app)
+    response = app.test_client().get("/errors/cursor")
+    assert (response.status_code, response.mimetype) == (400, "application/problem+json")
+
+
+def test_a_handler_of_the_host_comes_first() -> None:
+    app = make_app(database=CQLAlchemy())
+    answer_with_problems(app)
     app.register_error_handler(InvalidCursor, lambda _: ("the host's", 418))
     add_views(app)
     response = app.test_client().get("/errors/cursor")

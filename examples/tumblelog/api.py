@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, abort, jsonify
 
-from flask_cqlalchemy import errors
+from flask_cqlalchemy import problems
 from flask_cqlalchemy.pagination import Page
 
 from .models import BLOG, Comment, Timeline, db, find_post
@@ -24,7 +24,7 @@ class EntrySchema(db.AutoSchema):
 
 
 api = Blueprint("api", __name__, url_prefix="/api")
-errors.init_app(api)
+problems.init_app(api)
 
 
 @api.get("/posts")

@@ -17,7 +17,8 @@ from cassandra import util
 from marshmallow import ValidationError, fields, validate
 
 from ..conversions import MOST_ELEMENTS
-from ..errors import EncodingError, find_problems
+from ..errors import EncodingError
+from ..pointers import find_problems
 from ..protocol import UndecodableValue
 
 #: From a value that is not None to what JSON has for it.
