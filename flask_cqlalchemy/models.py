@@ -26,8 +26,8 @@ from cassandra.cqlengine.models import (
 )
 from cassandra.cqlengine.usertype import UserType as CQLEngineUserType
 
+from .columns.corrections import correct
 from .config import DEFAULT_BIND
-from .conversions import make_exact
 from .instances import (
     AliasAttribute,
     FullValues,
@@ -232,7 +232,7 @@ class _ModelMeta(ModelMetaClass):  # type: ignore[misc]
                     f"{name}.{column.column_name}: the name {column.db_field_name!r} has a quote, "
                     "which cqlengine cannot write."
                 )
-            make_exact(column)
+            correct(column)
         model._readers = find_readers(model)
         model._conversions = find_conversions(model)
         model._is_plain = model.__init__ is CQLEngineModel.__init__ and not model._is_polymorphic

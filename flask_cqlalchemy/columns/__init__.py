@@ -4,7 +4,7 @@ One entry of the table (``ColumnType``) says a type's name in CQL, its Python ty
 both ways, its marshmallow field, its form control and its text in a CSV cell. Schemas, JSON, forms,
 import and export are made from it. This package knows nothing of Flask. Stages: ``formats`` turns
 single values into JSON and back, ``fields`` makes marshmallow fields of them, ``table`` has the
-entries.
+entries. ``extra`` adds columns to cqlengine's, ``corrections`` corrects those that it has.
 """
 
 from __future__ import annotations

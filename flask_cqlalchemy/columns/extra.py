@@ -7,7 +7,7 @@ from typing import Any
 from cassandra.cqlengine import ValidationError, columns
 from cassandra.cqltypes import VectorType
 
-from ..conversions import name_of
+from .corrections import name_of
 from .formats import check_duration
 
 

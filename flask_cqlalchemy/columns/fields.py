@@ -16,10 +16,10 @@ from typing import Any
 from cassandra import util
 from marshmallow import ValidationError, fields, validate
 
-from ..conversions import MOST_ELEMENTS
 from ..errors import EncodingError
 from ..pointers import find_problems
 from ..protocol import UndecodableValue
+from .formats import MOST_ELEMENTS
 
 #: From a value that is not None to what JSON has for it.
 Encode = Callable[[Any], Any]

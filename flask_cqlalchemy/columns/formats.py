@@ -58,6 +58,9 @@ _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 #: integer (``sys.int_info.default_max_str_digits``), which the driver meets when it writes one.
 MAX_DIGITS = 4_300
 
+#: Elements that cqlengine allows in a collection.
+MOST_ELEMENTS = 65_535
+
 #: Significant digits that a double always keeps (IEEE 754; C calls it DBL_DIG).
 _EXACT_DIGITS = 15
 

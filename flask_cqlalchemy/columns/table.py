@@ -17,7 +17,6 @@ from cassandra.cqlengine import columns
 from cassandra.util import Date, Duration, Time
 from marshmallow import Schema, ValidationError, fields, validate
 
-from ..conversions import MOST_ELEMENTS
 from ..errors import UnknownColumnType
 from . import extra
 from . import formats as f
@@ -222,11 +221,11 @@ class _UserType(ColumnType):
 
 
 def _most_elements(_column: columns.Column) -> dict[str, Any]:
-    return {"validate": [validate.Length(max=MOST_ELEMENTS)]}
+    return {"validate": [validate.Length(max=f.MOST_ELEMENTS)]}
 
 
 def _most_properties(_column: columns.Column) -> dict[str, Any]:
-    return {"validate": [MostProperties()], "metadata": {"maxProperties": MOST_ELEMENTS}}
+    return {"validate": [MostProperties()], "metadata": {"maxProperties": f.MOST_ELEMENTS}}
 
 
 def _dimension(column: columns.Column) -> dict[str, Any]:
