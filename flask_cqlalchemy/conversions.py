@@ -23,7 +23,7 @@ from .protocol.values import milliseconds_of, moment_of
 
 #: The type whose values cqlengine's own columns neither change nor refuse; what is out of range is
 #: refused when it is bound.
-_EXACT_TYPES: dict[type[columns.Column], type] = {
+_PASSTHROUGH_TYPES: dict[type[columns.Column], type] = {
     columns.Text: str,
     columns.Integer: int,
     columns.TinyInt: int,
@@ -47,22 +47,22 @@ _COPIED: dict[type, tuple[type, ...]] = {
 }
 
 
-def exact_type(column: columns.Column) -> type | None:
+def passthrough_type(column: columns.Column) -> type | None:
     """Return the type whose values a scalar column takes and gives as they are; None for others."""
     if isinstance(column, columns.Text) and (
         column.min_length is not None or column.max_length is not None
     ):
         return None
-    return _EXACT_TYPES.get(type(column))
+    return _PASSTHROUGH_TYPES.get(type(column))
 
 
 @dataclass(frozen=True)
 class Container:
-    """A collection all of whose elements are of exact types.
+    """A collection all of whose elements pass unchanged.
 
     :ivar kind: ``set``, ``list`` or ``dict``.
-    :ivar element: the exact type of the elements, of a map's keys.
-    :ivar value: the exact type of a map's values; None for other collections.
+    :ivar element: the passthrough type of the elements, or of a map's keys.
+    :ivar value: the passthrough type of a map's values; None for other collections.
     """
 
     kind: type[Any]
@@ -83,10 +83,10 @@ class Container:
 def container(column: columns.Column) -> Container | None:
     """Return what is known of a column's collections; None where cqlengine has to convert them."""
     if type(column) is columns.Map:
-        key, value = exact_type(column.key_col), exact_type(column.value_col)
+        key, value = passthrough_type(column.key_col), passthrough_type(column.value_col)
         return Container(dict, key, value) if key and value else None
     kind = {columns.Set: set, columns.List: list}.get(type(column))
-    element = exact_type(column.value_col) if kind else None
+    element = passthrough_type(column.value_col) if kind else None
     return Container(kind, element, None) if kind and element else None
 
 

@@ -19,7 +19,7 @@ from cassandra.cqlengine.operators import (
 )
 from cassandra.cqlengine.statements import WhereClause
 
-from .conversions import exact_type
+from .conversions import passthrough_type
 from .statements import naming
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ class Filter:
     """What ``filter`` knows of one of its arguments, such as ``price__gt``.
 
     :ivar shape: the condition's CQL with a marker.
-    :ivar exact: a type whose values need no conversion, if there is one.
+    :ivar passthrough: a type whose values need no conversion, if there is one.
     """
 
     shape: str
     field: str
     operator: BaseWhereOperator
-    exact: type | None
+    passthrough: type | None
     to_database: Callable[[Any], Any]
     to_python: Callable[[Any], Any]
     is_equality: bool
@@ -55,7 +55,7 @@ class Comparison(WhereClause):  # type: ignore[misc]
     def __init__(self, known: Filter, given: Any) -> None:
         self.known = known
         self.given = given
-        if given.__class__ is known.exact:
+        if given.__class__ is known.passthrough:
             self.value = given
         else:
             with naming(known.label, known.kind, given):
@@ -110,7 +110,7 @@ def find_filter(model: type[BoundModel], argument: str) -> Filter | None:
         f'"{field}" {operator} ?',
         field,
         operator,
-        exact_type(column),
+        passthrough_type(column),
         column.to_database,
         column.to_python,
         not operator_name,

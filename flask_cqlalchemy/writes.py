@@ -16,7 +16,7 @@ from cassandra.cqlengine import ValidationError, columns
 from cassandra.query import UNSET_VALUE
 
 from .batch import add_to_batch, microseconds
-from .conversions import Container, container, exact_type
+from .conversions import Container, container, passthrough_type
 from .instances import (
     forget_changes,
     given_values,
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 class _Column:
     """What a write does with one column.
 
-    :ivar exact: a type whose values need neither validation nor conversion.
+    :ivar passthrough: a type whose values need neither validation nor conversion.
     :ivar container: the same for a collection.
     """
 
     name: str
     field: str
-    exact: type | None
+    passthrough: type | None
     container: Container | None
     to_python: Callable[[Any], Any]
     validate: Callable[[Any], Any]
@@ -89,7 +89,7 @@ class _Column:
 class WritePlan:
     """What writes need to know of a model."""
 
-    #: For an INSERT: name, exact type and column.
+    #: For an INSERT: name, passthrough type and column.
     columns: tuple[tuple[str, type | None, _Column], ...]
     keys: tuple[_Column, ...]
     #: Columns that one plain UPDATE may set: all but the keys.
@@ -110,7 +110,7 @@ def make_write_plan(model: type[BoundModel]) -> WritePlan | None:
         name: _Column(
             name,
             column.db_field_name,
-            exact_type(column),
+            passthrough_type(column),
             container(column),
             column.to_python,
             column.validate,
@@ -128,7 +128,7 @@ def make_write_plan(model: type[BoundModel]) -> WritePlan | None:
         name: known[name] for name, column in model._columns.items() if not column.is_primary_key
     }
     return WritePlan(
-        tuple((name, column.exact, column) for name, column in known.items()),
+        tuple((name, column.passthrough, column) for name, column in known.items()),
         tuple(known[name] for name in model._primary_keys),
         settable,
         {name: column for name, column in settable.items() if name not in model._readers},
@@ -174,10 +174,10 @@ def bind_insert(
     """
     row: dict[str, Any] = {}
     values = []
-    for name, exact, column in plan.columns:
+    for name, passthrough, column in plan.columns:
         if name in given:
             value = given[name]
-            if value.__class__ is exact:
+            if value.__class__ is passthrough:
                 row[name] = value
                 values.append(value)
             else:
@@ -279,7 +279,9 @@ def update(instance: BoundModel, plan: WritePlan, given: Mapping[str, Any]) -> b
     values: list[Any] = []
     for name, value in wanted.items():
         column = plain[name]
-        stored, bound = (value, value) if value.__class__ is column.exact else column.convert(value)
+        stored, bound = (
+            (value, value) if value.__class__ is column.passthrough else column.convert(value)
+        )
         kept[name] = stored
         if stored != (originals[name] if name in originals else row.get(name)):
             changes[name] = stored
@@ -346,7 +348,7 @@ def _bind_update(
     info = model._plans.get(key) or model._remember(key, _update_cql(model, plan, changes))
     for column in plan.keys:
         value = row.get(column.name)
-        values.append(value if value.__class__ is column.exact else column.convert(value)[1])
+        values.append(value if value.__class__ is column.passthrough else column.convert(value)[1])
     statement = bind(connection.prepare(info.cql), values, model.__name__)
     statement.is_idempotent = True
     return statement, info
