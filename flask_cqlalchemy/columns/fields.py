@@ -191,7 +191,7 @@ def json_order(encoded: Any, default: Callable[[Any], Any] | None = None) -> str
     return json.dumps(encoded, sort_keys=True, default=default)
 
 
-class List(ColumnField, fields.List[Any]):
+class ListField(ColumnField, fields.List[Any]):
     """A list of JSON, of any number of elements of one kind."""
 
     default_error_messages = {"invalid": "Not a valid list."}  # noqa: RUF012 - marshmallow's way
@@ -249,7 +249,7 @@ class MostProperties:
         validate.Length(max=MOST_ELEMENTS)(value)
 
 
-class Set(List):
+class SetField(ListField):
     """A list of JSON without an order; it is written in one, so that equal sets look alike."""
 
     default_error_messages = {"invalid": "Not a valid list."}  # noqa: RUF012 - marshmallow's way
@@ -277,13 +277,13 @@ class Set(List):
             raise ValidationError("Its elements cannot be in a set of Python.") from None
 
 
-class Vector(List):
+class VectorField(ListField):
     """A list of JSON of as many numbers as the column has dimensions."""
 
     null = None
 
 
-class Map(ColumnField, fields.Dict):
+class MapField(ColumnField, fields.Dict):
     """An object of JSON: its keys are the text of the map's keys."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow's way
@@ -361,7 +361,7 @@ def _items(mapping: Any) -> Iterable[tuple[Any, Any]]:
     return mapping.items()  # type: ignore[no-any-return]
 
 
-class Tuple(ColumnField, fields.Tuple):
+class TupleField(ColumnField, fields.Tuple):
     """A list of JSON of as many values as the tuple has, each of its kind, or null."""
 
     default_error_messages = {"invalid": "Not a valid list."}  # noqa: RUF012 - marshmallow's way
@@ -393,7 +393,7 @@ class Tuple(ColumnField, fields.Tuple):
         self.encode = encode
 
 
-class Nested(ColumnField, fields.Nested):  # type: ignore[misc]
+class NestedField(ColumnField, fields.Nested):  # type: ignore[misc]
     """An object of JSON, whose schema is that of a user type."""
 
     default_error_messages = {"type": "Not a valid object."}  # noqa: RUF012 - marshmallow's way

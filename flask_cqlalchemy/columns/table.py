@@ -25,13 +25,13 @@ from .fields import (
     Decode,
     Encode,
     Leaf,
-    List,
-    Map,
+    ListField,
+    MapField,
     MostProperties,
-    Nested,
-    Set,
-    Tuple,
-    Vector,
+    NestedField,
+    SetField,
+    TupleField,
+    VectorField,
     leaf_class,
     parse_json,
 )
@@ -196,7 +196,7 @@ class _Collection(ColumnType):
     """
 
     parse: Callable[[str], Any] = parse_json
-    build: Callable[..., ColumnField] = List
+    build: Callable[..., ColumnField] = ListField
     has_nulls: bool = False
 
     def make_field(
@@ -217,7 +217,7 @@ class _UserType(ColumnType):
     def make_field(
         self, column: columns.Column, maker: FieldMaker, options: dict[str, Any]
     ) -> ColumnField:
-        return Nested(maker.schema_of(column.user_type), **options)
+        return NestedField(maker.schema_of(column.user_type), **options)
 
 
 def _most_elements(_column: columns.Column) -> dict[str, Any]:
@@ -233,13 +233,13 @@ def _dimension(column: columns.Column) -> dict[str, Any]:
 
 
 def _make_tuple(*elements: ColumnField, **options: Any) -> ColumnField:
-    return Tuple(list(elements), **options)
+    return TupleField(list(elements), **options)
 
 
 def _make_vector(element: ColumnField, **options: Any) -> ColumnField:
     if isinstance(element, Leaf) and isinstance(element, fields.Float):
         element.decode = f.decode_finite(element.decode)
-    return Vector(element, **options)
+    return VectorField(element, **options)
 
 
 _TABLE: dict[type[columns.Column], ColumnType] = {
@@ -347,7 +347,12 @@ _TABLE: dict[type[columns.Column], ColumnType] = {
         cql="list", python=list, widget="list", field=fields.List, options=_most_elements
     ),
     columns.Set: _Collection(
-        cql="set", python=set, widget="set", field=fields.List, options=_most_elements, build=Set
+        cql="set",
+        python=set,
+        widget="set",
+        field=fields.List,
+        options=_most_elements,
+        build=SetField,
     ),
     columns.Map: _Collection(
         cql="map",
@@ -355,7 +360,7 @@ _TABLE: dict[type[columns.Column], ColumnType] = {
         widget="map",
         field=fields.Dict,
         options=_most_properties,
-        build=Map,
+        build=MapField,
     ),
     columns.Tuple: _Collection(
         cql="tuple",
