@@ -16,7 +16,16 @@ from cassandra.protocol import (
     ResultMessage,
 )
 
-from .types import INT32, OWN_TYPES, UINT16, Timestamp, Types, UserTypeMap, plain, user_types_in
+from .types import (
+    INT32,
+    OWN_TYPES,
+    UINT16,
+    Timestamp,
+    Types,
+    UserTypeMap,
+    user_types_in,
+    with_lists_and_dicts,
+)
 from .values import OutOfRangeTimestamp, UndecodableValue
 
 log = logging.getLogger("flask_cqlalchemy.protocol")
@@ -182,7 +191,7 @@ class Plan:
             for index, cqltype in enumerate(self.types)
             if self._in_c and cqltype is Timestamp
         ]
-        parsed = [*map(plain, self.types)] if for_instances else self.types
+        parsed = [*map(with_lists_and_dicts, self.types)] if for_instances else self.types
         if self._in_c:
             self._parse = _make_parser(self.names, parsed, protocol_version)
         if self._timestamps:

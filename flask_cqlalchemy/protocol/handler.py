@@ -48,7 +48,7 @@ _HEADER_SIZE = 9
 _TO_FLAGS = 2 + 3
 
 #: An attribute of a bound statement: whether only instances see its rows.
-_PLAIN = "_flask_cqlalchemy_plain"
+_FOR_INSTANCES = "_flask_cqlalchemy_for_instances"
 
 #: Plans kept for statements that are not prepared; beyond it all are forgotten.
 _MOST_PLANS = 256
@@ -105,7 +105,7 @@ class Handler:
         result_metadata: Any,
         *,
         prepared: _PreparedHandler | None = None,
-        plain: bool = False,
+        for_instances: bool = False,
     ) -> Any:
         """Return the driver's message for a frame, or an ``UndecodableResponse``.
 
@@ -122,7 +122,7 @@ class Handler:
                 decompressor,
                 result_metadata,
                 prepared,
-                plain,
+                for_instances,
             )
         except Exception as error:
             if prepared is not None:
@@ -145,7 +145,7 @@ class Handler:
         decompressor: Callable[[bytes], bytes] | None,
         result_metadata: Any,
         prepared: _PreparedHandler | None,
-        plain: bool,
+        for_instances: bool,
     ) -> Any:
         if (
             flags & COMPRESSED_FLAG
@@ -165,7 +165,7 @@ class Handler:
                 payload = read_bytesmap(stream)
             body = stream.read()
         if opcode == ResultMessage.opcode and INT32.unpack_from(body)[0] == RESULT_KIND_ROWS:
-            message = self._decode_rows(body, protocol_version, registered, prepared, plain)
+            message = self._decode_rows(body, protocol_version, registered, prepared, for_instances)
         else:
             message_class = ProtocolHandler.message_types_by_opcode[opcode]
             message = message_class.recv_body(
@@ -188,7 +188,7 @@ class Handler:
         protocol_version: int,
         registered: UserTypeMap,
         prepared: _PreparedHandler | None,
-        plain: bool,
+        for_instances: bool,
     ) -> _Rows:
         message = _Rows(RESULT_KIND_ROWS)
         flags, count = TWO_INT32.unpack_from(body, 4)
@@ -196,7 +196,11 @@ class Handler:
         if flags & _MORE_PAGES:
             message.paging_state, position = read_bytes(body, position)
         if flags & _NO_METADATA:
-            plan = prepared.find_plan(registered, protocol_version, plain) if prepared else None
+            plan = (
+                prepared.find_plan(registered, protocol_version, for_instances)
+                if prepared
+                else None
+            )
             if plan is None or len(plan.names) != count:
                 raise IndexError
         else:
@@ -204,7 +208,7 @@ class Handler:
             new_id = reader.read_short_bytes() if flags & _METADATA_CHANGED else None
             columns = reader.read_columns(count, one_table=bool(flags & _GLOBAL_TABLE))
             position = reader.position
-            plan = self.find_plan(columns, protocol_version, plain)
+            plan = self.find_plan(columns, protocol_version, for_instances)
             message.column_metadata = columns
             if new_id is not None and prepared is not None:
                 prepared.remember(columns, new_id)
@@ -213,15 +217,17 @@ class Handler:
         message.parsed_rows = plan.decode_rows(body[position:], protocol_version)
         return message
 
-    def find_plan(self, columns: list[Column], protocol_version: int, plain: bool = False) -> Plan:
+    def find_plan(
+        self, columns: list[Column], protocol_version: int, for_instances: bool = False
+    ) -> Plan:
         """Return the plan for columns of our types."""
-        key = (plain, *columns)
+        key = (for_instances, *columns)
         plan = self._plans.get(key)
         if plan is None:
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
             plan = self._plans[key] = Plan(
-                columns, self._policy, protocol_version, for_instances=plain
+                columns, self._policy, protocol_version, for_instances=for_instances
             )
         return plan
 
@@ -230,7 +236,7 @@ class Handler:
         columns: list[Column],
         registered: UserTypeMap,
         protocol_version: int,
-        plain: bool,
+        for_instances: bool,
     ) -> Plan:
         """Return the plan for columns of the driver's types."""
         return self.find_plan(
@@ -239,7 +245,7 @@ class Handler:
                 for keyspace, table, name, cqltype in columns
             ],
             protocol_version,
-            plain,
+            for_instances,
         )
 
     def prepare_request(self, request: ResponseFuture) -> None:
@@ -259,8 +265,8 @@ class Handler:
             columns = self._adopt(statement)
         request.message.result_metadata_id = columns.handler.metadata_id
         handler = columns.handler
-        is_plain = getattr(request.query, _PLAIN, False)
-        request._protocol_handler = handler.plain if is_plain else handler
+        for_instances = getattr(request.query, _FOR_INSTANCES, False)
+        request._protocol_handler = handler.for_instances if for_instances else handler
 
     def _adopt(self, statement: PreparedStatement) -> _ResultColumns:
         # The statement has not been executed yet, so nothing else changes its columns and their id.
@@ -301,7 +307,7 @@ class _PreparedHandler:
         self.columns.handler = self
         #: Cleared when an answer does not fit the columns: then Cassandra sends them again.
         self.skips_metadata = True
-        self.plain = _PlainHandler(self)
+        self.for_instances = _HandlerForInstances(self)
         self._statement = weakref.ref(statement)
         self._plans: dict[bool, Plan] = {}
 
@@ -335,12 +341,14 @@ class _PreparedHandler:
         """
         return self.session_handler.decode_message(*arguments, prepared=self)
 
-    def find_plan(self, registered: UserTypeMap, protocol_version: int, plain: bool) -> Plan:
+    def find_plan(
+        self, registered: UserTypeMap, protocol_version: int, for_instances: bool
+    ) -> Plan:
         """Return how to decode an answer that came without columns."""
-        plan = self._plans.get(plain)
+        plan = self._plans.get(for_instances)
         if plan is None or not plan.is_current(registered):
-            plan = self._plans[plain] = self.session_handler.make_plan(
-                self.columns, registered, protocol_version, plain
+            plan = self._plans[for_instances] = self.session_handler.make_plan(
+                self.columns, registered, protocol_version, for_instances
             )
         return plan
 
@@ -357,7 +365,7 @@ class _PreparedHandler:
             statement.result_metadata_id = metadata_id
 
 
-class _PlainHandler:
+class _HandlerForInstances:
     """The same for a request whose rows only instances see, which make their own collections."""
 
     def __init__(self, handler: _PreparedHandler) -> None:
@@ -367,7 +375,9 @@ class _PlainHandler:
     def decode_message(self, *arguments: Any) -> Any:
         """Decode, with lists in the place of sets and dictionaries in that of the driver's maps."""
         handler = self._handler
-        return handler.session_handler.decode_message(*arguments, prepared=handler, plain=True)
+        return handler.session_handler.decode_message(
+            *arguments, prepared=handler, for_instances=True
+        )
 
 
 class _Redaction(logging.Filter):
@@ -400,7 +410,7 @@ def mark_for_instances(statement: BoundStatement) -> None:
 
     They make collections of their own, so that a set may come as a list and a map as a dictionary.
     """
-    setattr(statement, _PLAIN, True)
+    setattr(statement, _FOR_INSTANCES, True)
 
 
 def install(session: Session, *, skip_metadata: bool = True) -> None:

@@ -180,7 +180,7 @@ class Types:
         return made
 
 
-class _PlainMap(cqltypes._ParameterizedType):  # type: ignore[misc]
+class _DictMap(cqltypes._ParameterizedType):  # type: ignore[misc]
     """``map`` as a dictionary, which is made and collected in less time than the driver's map.
 
     Only for what instances alone will see. It knows no null and no key that cannot be hashed: the
@@ -225,14 +225,14 @@ def _reader(cqltype: Any) -> Callable[[bytes, int], Any]:
     return read
 
 
-def plain(cqltype: Any) -> Any:
+def with_lists_and_dicts(cqltype: Any) -> Any:
     """Return a type for the same bytes whose values take less time to make: a list for a set, a
     dictionary for a map.
     """
     if issubclass(cqltype, cqltypes.SetType):
         return cqltypes.ListType.apply_parameters(cqltype.subtypes, None)
     if issubclass(cqltype, cqltypes.MapType):
-        return _PlainMap.apply_parameters(cqltype.subtypes, None)
+        return _DictMap.apply_parameters(cqltype.subtypes, None)
     return cqltype
 
 
