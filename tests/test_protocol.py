@@ -508,10 +508,10 @@ def test_the_slow_way_gives_what_the_fast_way_gives(
     }
     message = decode(recorder.bodies[0])
     body = recorder.bodies[0]
-    plan = recorder.find_plan(message.column_metadata, 5)
+    decoder = recorder.find_decoder(message.column_metadata, 5)
     start = body.index(struct.pack(">iii", 1, 4, 1), 12)
-    (slow,) = plan._decode_slowly(body[start:], 5)
-    assert dict(zip(plan.names, slow, strict=True)) == expected
+    (slow,) = decoder._decode_slowly(body[start:], 5)
+    assert dict(zip(decoder.names, slow, strict=True)) == expected
     assert isinstance(expected["du"], Duration)
 
 

@@ -168,8 +168,8 @@ def _are_exact(timestamps: Iterable[datetime | None]) -> bool:
     return not moments or (min(moments) >= _DOUBLES_FROM and max(moments) < _DOUBLES_UNTIL)
 
 
-class Plan:
-    """How to decode the rows of one list of columns: made once, used for every answer."""
+class RowDecoder:
+    """Decodes the rows of one list of columns: made once, used for every answer."""
 
     def __init__(
         self,

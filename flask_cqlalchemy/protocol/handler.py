@@ -29,7 +29,7 @@ from cassandra.protocol import (
 from cassandra.query import BoundStatement, PreparedStatement
 
 from ..errors import UndecodableResponse
-from .decoding import Column, ColumnReader, Plan, read_bytes, reason
+from .decoding import Column, ColumnReader, RowDecoder, read_bytes, reason
 from .types import INT32, TWO_INT32, Types, UserTypeMap
 
 log = logging.getLogger("flask_cqlalchemy.protocol")
@@ -50,8 +50,8 @@ _TO_FLAGS = 2 + 3
 #: An attribute of a bound statement: whether only instances see its rows.
 _FOR_INSTANCES = "_flask_cqlalchemy_for_instances"
 
-#: Plans kept for statements that are not prepared; beyond it all are forgotten.
-_MOST_PLANS = 256
+#: Decoders kept for statements that are not prepared; beyond it all are forgotten.
+_MOST_DECODERS = 256
 
 
 class _Rows(ResultMessage):  # type: ignore[misc]
@@ -90,7 +90,7 @@ class Handler:
     def __init__(self, policy: Any = None) -> None:
         self._policy = policy
         self._types = Types()
-        self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._decoders: dict[tuple[Any, ...], RowDecoder] = {}
         self._lock = threading.Lock()
 
     def decode_message(
@@ -196,50 +196,50 @@ class Handler:
         if flags & _MORE_PAGES:
             message.paging_state, position = read_bytes(body, position)
         if flags & _NO_METADATA:
-            plan = (
-                prepared.find_plan(registered, protocol_version, for_instances)
+            decoder = (
+                prepared.find_decoder(registered, protocol_version, for_instances)
                 if prepared
                 else None
             )
-            if plan is None or len(plan.names) != count:
+            if decoder is None or len(decoder.names) != count:
                 raise IndexError
         else:
             reader = ColumnReader(body, position, self._types, registered)
             new_id = reader.read_short_bytes() if flags & _METADATA_CHANGED else None
             columns = reader.read_columns(count, one_table=bool(flags & _GLOBAL_TABLE))
             position = reader.position
-            plan = self.find_plan(columns, protocol_version, for_instances)
+            decoder = self.find_decoder(columns, protocol_version, for_instances)
             message.column_metadata = columns
             if new_id is not None and prepared is not None:
                 prepared.remember(columns, new_id)
-        message.column_names = plan.names
-        message.column_types = plan.types
-        message.parsed_rows = plan.decode_rows(body[position:], protocol_version)
+        message.column_names = decoder.names
+        message.column_types = decoder.types
+        message.parsed_rows = decoder.decode_rows(body[position:], protocol_version)
         return message
 
-    def find_plan(
+    def find_decoder(
         self, columns: list[Column], protocol_version: int, for_instances: bool = False
-    ) -> Plan:
-        """Return the plan for columns of our types."""
+    ) -> RowDecoder:
+        """Return the decoder for columns of our types."""
         key = (for_instances, *columns)
-        plan = self._plans.get(key)
-        if plan is None:
-            if len(self._plans) >= _MOST_PLANS:
-                self._plans.clear()
-            plan = self._plans[key] = Plan(
+        decoder = self._decoders.get(key)
+        if decoder is None:
+            if len(self._decoders) >= _MOST_DECODERS:
+                self._decoders.clear()
+            decoder = self._decoders[key] = RowDecoder(
                 columns, self._policy, protocol_version, for_instances=for_instances
             )
-        return plan
+        return decoder
 
-    def make_plan(
+    def make_decoder(
         self,
         columns: list[Column],
         registered: UserTypeMap,
         protocol_version: int,
         for_instances: bool,
-    ) -> Plan:
-        """Return the plan for columns of the driver's types."""
-        return self.find_plan(
+    ) -> RowDecoder:
+        """Return the decoder for columns of the driver's types."""
+        return self.find_decoder(
             [
                 (keyspace, table, name, self._types.find(cqltype, registered))
                 for keyspace, table, name, cqltype in columns
@@ -309,7 +309,7 @@ class _PreparedHandler:
         self.skips_metadata = True
         self.for_instances = _HandlerForInstances(self)
         self._statement = weakref.ref(statement)
-        self._plans: dict[bool, Plan] = {}
+        self._decoders: dict[bool, RowDecoder] = {}
 
     def encode_message(
         self,
@@ -341,16 +341,16 @@ class _PreparedHandler:
         """
         return self.session_handler.decode_message(*arguments, prepared=self)
 
-    def find_plan(
+    def find_decoder(
         self, registered: UserTypeMap, protocol_version: int, for_instances: bool
-    ) -> Plan:
+    ) -> RowDecoder:
         """Return how to decode an answer that came without columns."""
-        plan = self._plans.get(for_instances)
-        if plan is None or not plan.is_current(registered):
-            plan = self._plans[for_instances] = self.session_handler.make_plan(
+        decoder = self._decoders.get(for_instances)
+        if decoder is None or not decoder.is_current(registered):
+            decoder = self._decoders[for_instances] = self.session_handler.make_decoder(
                 self.columns, registered, protocol_version, for_instances
             )
-        return plan
+        return decoder
 
     def make_columns(self, columns: list[Column], metadata_id: bytes) -> _ResultColumns:
         """Return result columns for the same statement that have another id."""
