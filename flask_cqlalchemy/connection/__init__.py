@@ -68,7 +68,7 @@ NOT_SET = _NOT_SET
 RequestListener = Callable[[ResponseFuture], None]
 
 
-class _Rows(ResultSet):  # type: ignore[misc]
+class PagedRows(ResultSet):  # type: ignore[misc]
     """A ResultSet whose later pages raise the kit's errors, and are signalled, too."""
 
     def __init__(
@@ -237,7 +237,7 @@ class Connection:
         subject: str | StatementInfo,
         timeout: float | object | None,
         paging_state: bytes | None,
-    ) -> _Rows:
+    ) -> PagedRows:
         try:
             # Outside a `with`: a context manager costs more than all else here.
             future = self._open().session.execute_async(
@@ -247,7 +247,7 @@ class Connection:
         except OUTAGES as error:
             idempotent = getattr(query, "is_idempotent", False)
             raise translate(error, str(subject), idempotent=idempotent) from error
-        return _Rows(first, subject, self)
+        return PagedRows(first, subject, self)
 
     def prepare(self, cql: str, keyspace: str | None = None) -> PreparedStatement:
         """Return the prepared statement of ``cql``, prepared once for the session.

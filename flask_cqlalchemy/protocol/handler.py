@@ -54,8 +54,11 @@ _FOR_INSTANCES = "_flask_cqlalchemy_for_instances"
 _MOST_DECODERS = 256
 
 
-class _Rows(ResultMessage):  # type: ignore[misc]
-    """A ROWS result, which does not print its rows. The driver registers classes without ``_``."""
+class _RowsMessage(ResultMessage):  # type: ignore[misc]
+    """A ROWS result, which does not print its rows.
+
+    The underscore keeps it out of the driver's registry of messages, which all sessions share.
+    """
 
     def __repr__(self) -> str:
         return f"<ROWS result with the columns {', '.join(self.column_names or ())}>"
@@ -189,8 +192,8 @@ class Handler:
         registered: UserTypeMap,
         prepared: _PreparedHandler | None,
         for_instances: bool,
-    ) -> _Rows:
-        message = _Rows(RESULT_KIND_ROWS)
+    ) -> _RowsMessage:
+        message = _RowsMessage(RESULT_KIND_ROWS)
         flags, count = TWO_INT32.unpack_from(body, 4)
         position = 12
         if flags & _MORE_PAGES:
