@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from cassandra import ProtocolVersion
@@ -52,6 +52,24 @@ _FOR_INSTANCES = "_flask_cqlalchemy_for_instances"
 
 #: Decoders kept for statements that are not prepared; beyond it all are forgotten.
 _MOST_DECODERS = 256
+
+
+class Frame(NamedTuple):
+    """An answer as the driver hands it to a protocol handler, and what else decoding it needs.
+
+    :ivar user_types: the classes registered with the cluster.
+    :ivar flags: of the frame's header (native protocol v5, 2.2).
+    :ivar result_metadata: the columns that the driver had cached when it sent the request.
+    """
+
+    protocol_version: int
+    user_types: UserTypeMap
+    stream_id: int
+    flags: int
+    opcode: int
+    body: bytes
+    decompressor: Callable[[bytes], bytes] | None
+    result_metadata: Any
 
 
 class _RowsMessage(ResultMessage):  # type: ignore[misc]
@@ -98,15 +116,7 @@ class Handler:
 
     def decode_message(
         self,
-        protocol_version: int,
-        user_type_map: UserTypeMap,
-        stream_id: int,
-        flags: int,
-        opcode: int,
-        body: bytes,
-        decompressor: Callable[[bytes], bytes] | None,
-        result_metadata: Any,
-        *,
+        *frame: Any,
         prepared: _PreparedHandler | None = None,
         for_instances: bool = False,
     ) -> Any:
@@ -114,48 +124,32 @@ class Handler:
 
         It never raises: for an exception here the driver closes the connection, and logs its buffer
         with the answers of other requests.
+
+        :param frame: the parts of a ``Frame``, which the driver passes one by one.
         """
+        received = Frame(*frame)
         try:
-            message = self._decode(
-                protocol_version,
-                user_type_map,
-                flags,
-                opcode,
-                body,
-                decompressor,
-                result_metadata,
-                prepared,
-                for_instances,
-            )
+            message = self._decode(received, prepared, for_instances)
         except Exception as error:
             if prepared is not None:
                 prepared.skips_metadata = False
             # Without its cause, whose text and traceback may quote the answer.
             message = UndecodableResponse(
-                f"An answer of Cassandra ({len(body)} bytes, opcode {opcode:#04x}) cannot be read: "
-                f"{reason(error)}. The connection stays open."
+                f"An answer of Cassandra ({len(received.body)} bytes, opcode "
+                f"{received.opcode:#04x}) cannot be read: {reason(error)}. The connection stays "
+                "open."
             )
-        message.stream_id = stream_id
+        message.stream_id = received.stream_id
         return message
 
-    def _decode(
-        self,
-        protocol_version: int,
-        registered: UserTypeMap,
-        flags: int,
-        opcode: int,
-        body: bytes,
-        decompressor: Callable[[bytes], bytes] | None,
-        result_metadata: Any,
-        prepared: _PreparedHandler | None,
-        for_instances: bool,
-    ) -> Any:
+    def _decode(self, frame: Frame, prepared: _PreparedHandler | None, for_instances: bool) -> Any:
+        flags, body = frame.flags, frame.body
         if (
             flags & COMPRESSED_FLAG
-            and decompressor is not None
-            and not ProtocolVersion.has_checksumming_support(protocol_version)
+            and frame.decompressor is not None
+            and not ProtocolVersion.has_checksumming_support(frame.protocol_version)
         ):
-            body = decompressor(body)
+            body = frame.decompressor(body)
         trace_id = warnings = payload = None
         if flags & (TRACING_FLAG | WARNING_FLAG | CUSTOM_PAYLOAD_FLAG):
             stream = BytesIO(body)
@@ -167,12 +161,16 @@ class Handler:
             if flags & CUSTOM_PAYLOAD_FLAG:
                 payload = read_bytesmap(stream)
             body = stream.read()
-        if opcode == ResultMessage.opcode and INT32.unpack_from(body)[0] == RESULT_KIND_ROWS:
-            message = self._decode_rows(body, protocol_version, registered, prepared, for_instances)
+        if frame.opcode == ResultMessage.opcode and INT32.unpack_from(body)[0] == RESULT_KIND_ROWS:
+            message = self._decode_rows(frame, body, prepared, for_instances)
         else:
-            message_class = ProtocolHandler.message_types_by_opcode[opcode]
+            message_class = ProtocolHandler.message_types_by_opcode[frame.opcode]
             message = message_class.recv_body(
-                BytesIO(body), protocol_version, registered, result_metadata, self._policy
+                BytesIO(body),
+                frame.protocol_version,
+                frame.user_types,
+                frame.result_metadata,
+                self._policy,
             )
             if prepared is not None and getattr(message, "kind", None) == RESULT_KIND_PREPARED:
                 # The statement was prepared again. The driver stores these columns and their id
@@ -186,13 +184,10 @@ class Handler:
         return message
 
     def _decode_rows(
-        self,
-        body: bytes,
-        protocol_version: int,
-        registered: UserTypeMap,
-        prepared: _PreparedHandler | None,
-        for_instances: bool,
+        self, frame: Frame, body: bytes, prepared: _PreparedHandler | None, for_instances: bool
     ) -> _RowsMessage:
+        """Decode the rows in ``body``: the frame's, decompressed and without what comes first."""
+        protocol_version, registered = frame.protocol_version, frame.user_types
         message = _RowsMessage(RESULT_KIND_ROWS)
         flags, count = TWO_INT32.unpack_from(body, 4)
         position = 12
