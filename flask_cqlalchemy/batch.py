@@ -52,7 +52,7 @@ _BYTES_PER_ELEMENT = {SetType: _CELL - 4, ListType: _CELL + 16 - 4, MapType: _CE
 _COUNT = 4
 
 #: Statements that the native protocol allows in a batch: their number has two bytes.
-MAX_STATEMENTS = 0xFFFF
+MOST_IN_BATCH = 0xFFFF
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -122,14 +122,14 @@ class _Contents:
         # Cassandra does not limit a batch to one partition.
         sizes = _sizes(partitions.values()) if len(partitions) > 1 else [0]
         size = sum(sizes)
-        if size <= limit and len(self.entries) <= MAX_STATEMENTS:
+        if size <= limit and len(self.entries) <= MOST_IN_BATCH:
             return [self.entries]
         if self.kind == "unlogged":
             return list(_split(partitions.values(), sizes, limit))
         raise BatchTooLarge(
             f"{self}: a {self.kind} batch of {len(self.entries)} statements, "
             f"{size / 1024:.0f} KiB, on {len(partitions)} partitions; Cassandra takes "
-            f"{settings.batch_size} KiB ({PREFIX}BATCH_SIZE) and {MAX_STATEMENTS} statements. Use "
+            f"{settings.batch_size} KiB ({PREFIX}BATCH_SIZE) and {MOST_IN_BATCH} statements. Use "
             "smaller batches, or writes that need no batch: db.bulk_create()."
         )
 
@@ -235,14 +235,14 @@ def _split(
     part: list[_Entry] = []
     used = 0
     for entries, size in zip(partitions, sizes, strict=True):
-        if part and (used + size > limit or len(part) + len(entries) > MAX_STATEMENTS):
+        if part and (used + size > limit or len(part) + len(entries) > MOST_IN_BATCH):
             yield part
             part, used = [], 0
         part += entries
         used += size
-        while len(part) > MAX_STATEMENTS:
-            yield part[:MAX_STATEMENTS]
-            part = part[MAX_STATEMENTS:]
+        while len(part) > MOST_IN_BATCH:
+            yield part[:MOST_IN_BATCH]
+            part = part[MOST_IN_BATCH:]
     if part:
         yield part
 

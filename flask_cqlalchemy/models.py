@@ -85,8 +85,8 @@ class Database(Protocol):
         ...
 
 
-#: Statements that a model remembers; beyond, it forgets all and begins anew.
-MAX_STATEMENTS = 1000
+#: Texts of statements that a model remembers; beyond, it forgets all and begins anew.
+MOST_TEXTS = 1000
 
 #: Options of a write that an instance may carry (``timestamp()``, ``iff()`` and so on), with which
 #: cqlengine's statements write it.
@@ -393,7 +393,7 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
         :param key: the keyspace, the kind of statement, and what else its text depends on.
         """
         keyspace, kind = key[:2]
-        if len(cls._plans) >= MAX_STATEMENTS:
+        if len(cls._plans) >= MOST_TEXTS:
             cls._plans.clear()
         info = cls._plans[key] = StatementInfo(kind, cls._subject(keyspace), cql, cls)
         return info

@@ -23,7 +23,7 @@ from cassandra.query import BatchStatement, BatchType, BoundStatement
 from flask import Flask
 
 from flask_cqlalchemy import Batch, BatchTooLarge, CQLAlchemy
-from flask_cqlalchemy.batch import MAX_STATEMENTS
+from flask_cqlalchemy.batch import MOST_IN_BATCH
 
 from .cql_helpers import application, model, sent
 
@@ -912,10 +912,10 @@ def test_a_batch_just_below_the_limit_is_sent_whole(cql: CQLAlchemy, kind: str) 
 def test_more_statements_than_the_protocol_allows_are_split(cql: CQLAlchemy) -> None:
     line = model(cql, "Line")
     with sent(cql) as statements, cql.batch("unlogged") as batch:
-        for number in range(MAX_STATEMENTS + 1):
+        for number in range(MOST_IN_BATCH + 1):
             line.batch(batch).create(book="long", number=number)
-    assert [len(statement) for statement in statements] == [MAX_STATEMENTS, 1]
-    assert line.objects(book="long").count() == MAX_STATEMENTS + 1
+    assert [len(statement) for statement in statements] == [MOST_IN_BATCH, 1]
+    assert line.objects(book="long").count() == MOST_IN_BATCH + 1
 
 
 def test_more_statements_than_the_protocol_allows_are_refused_in_a_logged_batch(
@@ -924,7 +924,7 @@ def test_more_statements_than_the_protocol_allows_are_refused_in_a_logged_batch(
     line = model(cql, "Line")
     batch = cql.batch()
     line.batch(batch).create(book="long", number=1)
-    batch._contents.entries *= MAX_STATEMENTS + 1
+    batch._contents.entries *= MOST_IN_BATCH + 1
     with sent(cql) as statements, pytest.raises(BatchTooLarge) as caught:
         batch.execute()
     assert str(caught.value).startswith(

@@ -15,7 +15,7 @@ from cassandra.cluster import Session
 from cassandra.query import PreparedStatement
 
 #: Statements kept for each session. A prepared statement takes a few kB in the client.
-MAX_STATEMENTS = 1000
+MOST_PREPARED = 1000
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class StatementCache:
     :param size: statements to keep.
     """
 
-    def __init__(self, session: Session, size: int = MAX_STATEMENTS) -> None:
+    def __init__(self, session: Session, size: int = MOST_PREPARED) -> None:
         self._session = session
         self._size = size
         self._statements: OrderedDict[tuple[str | None, str], PreparedStatement] = OrderedDict()
