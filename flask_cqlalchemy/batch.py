@@ -161,7 +161,7 @@ class _Contents:
 
 
 @dataclass(frozen=True)
-class _Marker:
+class MarkerSize:
     """What Cassandra adds to the bytes of one bound value.
 
     :ivar overhead: bytes if there is a value, or null.
@@ -173,7 +173,7 @@ class _Marker:
     per_element: int
 
 
-def _markers(entry: _Entry) -> tuple[int, list[_Marker]]:
+def _markers(entry: _Entry) -> tuple[int, list[MarkerSize]]:
     """Return the bytes that a statement has without its values, and the markers whose values
     Cassandra counts: all but the partition key's and the options'.
     """
@@ -192,7 +192,7 @@ def _markers(entry: _Entry) -> tuple[int, list[_Marker]]:
         is_key = column.name in clustering
         per_element = _BYTES_PER_ELEMENT.get(column.type.__base__, 0)
         overhead = cell + (_COUNTER if column.type is CounterColumnType else 0)
-        found.append(_Marker(index, 0 if is_key else overhead, 0 if is_key else per_element))
+        found.append(MarkerSize(index, 0 if is_key else overhead, 0 if is_key else per_element))
     if entry.info.kind != "delete":
         return _ROW + (_ROW_EXPIRY if expires else 0), found
     # DELETE "a", "b" FROM ...: a cell for each; without any, the row, or the whole partition.
@@ -204,7 +204,7 @@ def _sizes(partitions: Iterable[Sequence[_Entry]]) -> list[int]:
     """Return the bytes that Cassandra counts for the statements of each partition, or a little
     more: it does not tell which collections are frozen, and counts a row written twice once.
     """
-    known: dict[int, tuple[int, list[_Marker]]] = {}
+    known: dict[int, tuple[int, list[MarkerSize]]] = {}
     sizes = []
     for entries in partitions:
         size = _PARTITION

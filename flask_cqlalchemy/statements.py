@@ -40,7 +40,7 @@ _SERIALIZERS = "_flask_cqlalchemy_serializers"
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 
-class _Marker(int):
+class Placeholder(int):
     """A number that a statement writes as a placeholder: cqlengine writes these values as text."""
 
     name: str
@@ -54,13 +54,13 @@ class _Marker(int):
         return f"%({self.name})s"
 
 
-_MARKERS = {name: _Marker(name) for name in ("limit", "ttl", "timestamp")}
+_PLACEHOLDERS = {name: Placeholder(name) for name in ("limit", "ttl", "timestamp")}
 
 
 def compile_statement(statement: BaseCQLStatement) -> tuple[str, list[Any]]:
     """Return the statement's CQL with ``?`` for each value, and the values in order."""
     values: dict[str, Any] = statement.get_context()
-    given = {name: getattr(statement, name, None) for name in _MARKERS}
+    given = {name: getattr(statement, name, None) for name in _PLACEHOLDERS}
     # A limit or a TTL of 0 is none; a timestamp of 0 is one.
     used = {
         name: value
@@ -72,7 +72,7 @@ def compile_statement(statement: BaseCQLStatement) -> tuple[str, list[Any]]:
             values[name] = value
             if name == "timestamp" and value:
                 values[name] = statement.timestamp_normalized
-            setattr(statement, name, _MARKERS[name])
+            setattr(statement, name, _PLACEHOLDERS[name])
         text = str(statement)
     finally:
         for name, value in used.items():
