@@ -477,7 +477,7 @@ class CQLAlchemy:
             max_per_page=max_per_page,
             error_out=error_out,
             user=user,
-            app=state.app(),
+            app=state.app() or self._current_app,
             max_age=state.settings[DEFAULT_BIND].cursor_age,
         )
 

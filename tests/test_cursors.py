@@ -15,7 +15,6 @@ from flask import Flask
 
 from flask_cqlalchemy import ConfigError, CQLAlchemy, CQLAlchemyError, InvalidCursor
 from flask_cqlalchemy.pagination.cursors import (
-    CURSOR_AGE,
     LONGEST,
     LONGEST_WITH_EARLIER,
     MOST_EARLIER,
@@ -31,6 +30,9 @@ from flask_cqlalchemy.pagination.cursors import (
 
 DIGEST = digest_of(["Post", "blog.post"])
 NOW = 1_700_000_000
+
+#: Seconds for which a cursor is good here.
+MAX_AGE = 86_400.0
 PUBLIC = "This link to a page is no longer valid. Please start from the first page."
 
 ALTERED = (
@@ -39,7 +41,7 @@ ALTERED = (
 )
 
 
-def sealer_of(secret: str | bytes = "one", *fallbacks: str, max_age: float = CURSOR_AGE) -> Sealer:
+def sealer_of(secret: str | bytes = "one", *fallbacks: str, max_age: float = MAX_AGE) -> Sealer:
     app = Flask("cursors", root_path=".")
     app.config.update(SECRET_KEY=secret, SECRET_KEY_FALLBACKS=list(fallbacks) or None)
     return Sealer(keys_of(app), max_age)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, current_app, has_request_context, request
+from flask import has_request_context, request
 from werkzeug.exceptions import BadRequest
 
 from ..errors import InvalidCursor
-from .cursors import CURSOR_AGE, Cursor, KeysetCursor, Sealer, StateCursor, digest_of, keys_of
+from .cursors import Cursor, KeysetCursor, Sealer, StateCursor, digest_of, keys_of
 from .page import CURSOR_ARGUMENT, PER_PAGE_ARGUMENT, Page
 from .reading import (
     binding_of,
@@ -25,9 +25,11 @@ from .reading import (
 )
 
 if TYPE_CHECKING:
+    from flask import Flask
+
     from ..query import QuerySet
 
-__all__ = ["CURSOR_AGE", "DEFAULT_PER_PAGE", "MAX_PER_PAGE", "Page", "paginate"]
+__all__ = ["DEFAULT_PER_PAGE", "MAX_PER_PAGE", "Page", "paginate"]
 
 log = logging.getLogger(__name__)
 
@@ -44,18 +46,20 @@ _MOST_DIGITS = 9
 def paginate(
     queryset: QuerySet,
     *,
+    app: Flask,
+    max_age: float,
     per_page: int | None = None,
     cursor: str | None = None,
     max_per_page: int = MAX_PER_PAGE,
     error_out: bool = True,
     user: object = None,
-    app: Flask | None = None,
-    max_age: float | None = None,
 ) -> Page[Any]:
     """Return one page of a query set.
 
     A ``limit()`` of the query set holds for all pages together.
 
+    :param app: whose ``SECRET_KEY`` seals the cursors.
+    :param max_age: seconds for which a cursor is good.
     :param per_page: how many items; None reads the request's argument ``per_page``, or takes 20.
     :param cursor: where the page begins; None reads the request's argument ``cursor``, also from
         the form of a POST. Without one it is the first page.
@@ -64,16 +68,11 @@ def paginate(
         too large becomes ``max_per_page``, any other bad one 20, and a bad cursor the first page.
     :param user: whom the cursors are for: an identifier, or a Flask-Login user. The cursors of one
         user are of no use to another.
-    :param app: whose ``SECRET_KEY`` seals the cursors; the current application unless given.
-    :param max_age: seconds for which a cursor is good; ``CASSANDRA_CURSOR_AGE`` unless given.
     :raises InvalidCursor: a 400, before any query, for a cursor that this application did not make
         for this model, keyspace, filter, order, limit and user, or not lately.
     :raises BadRequest: naming ``per_page``.
     :raises ConfigError: if ``SECRET_KEY`` is not set.
     """
-    app = app or current_app._get_current_object()  # type: ignore[attr-defined]
-    if max_age is None:
-        max_age = float(app.config.get("CASSANDRA_CURSOR_AGE", CURSOR_AGE))
     sealer = Sealer(keys_of(app), max_age)
     asked = _requested_size() if per_page is None else per_page
     size = _size(asked, max_per_page, error_out=error_out)

@@ -32,9 +32,6 @@ from ..errors import ConfigError, CQLAlchemyError, InvalidCursor
 if TYPE_CHECKING:
     from flask import Flask
 
-#: Seconds for which a cursor is good: the default of ``CASSANDRA_CURSOR_AGE``.
-CURSOR_AGE = 86_400.0
-
 #: Characters. A longer cursor travels by POST: gunicorn takes request lines of 4,094 bytes unless
 #: told otherwise, and the path and the other arguments need some of them.
 LONGEST_IN_URL = 3_072
