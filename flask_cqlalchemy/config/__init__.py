@@ -19,7 +19,6 @@ from typing import Any
 from cassandra import ConsistencyLevel
 
 from ..errors import ConfigError, NoConfig
-from .guardrails import Guardrail, Guardrails, parse_guardrails
 from .parsers import (
     DEFAULT_BIND,
     PREFIX,
@@ -40,6 +39,7 @@ from .parsers import (
     parse_ssl,
     parse_text,
 )
+from .rails import Guardrail, Guardrails, parse_guardrails
 
 __all__ = [
     "DEFAULT_BIND",

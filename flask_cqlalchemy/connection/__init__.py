@@ -35,9 +35,9 @@ from ..errors import CassandraUnavailable, ConfigError
 from ..guardrails import count_repetition
 from ..protocol import install
 from ..signals import Observation, StatementInfo, describe, is_observed, observe
-from .errors import OUTAGES, RetryPolicy, kit_error, reasons, translate, translated
 from .options import KitCluster, check_workers, cluster_options
 from .prepared import CacheMetrics, StatementCache
+from .retry import OUTAGES, RetryPolicy, kit_error, reasons, translate, translated
 
 if TYPE_CHECKING:
     from cassandra.cqlengine.usertype import UserType

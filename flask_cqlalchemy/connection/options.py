@@ -15,7 +15,7 @@ from cassandra.query import dict_factory
 
 from ..config import Settings, SSLSettings
 from ..errors import ConfigError
-from .errors import RetryPolicy
+from .retry import RetryPolicy
 
 #: Seconds. The driver would wait up to 600 s before it tries a returned node again.
 RECONNECT_BASE_DELAY = 0.25
