@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flask_cqlalchemy.cli.output import print_table
-from flask_cqlalchemy.errors import LocalClusterError
+from ..errors import LocalClusterError
+from .output import print_table
 
 if TYPE_CHECKING:
-    from flask_cqlalchemy.local.protocol import ClusterStatus, NodeStatus
+    from ..local.messages import ClusterStatus, NodeStatus
 
 #: Seconds between two looks at a log that is followed.
 _FOLLOW_INTERVAL = 0.2
@@ -68,10 +68,10 @@ def start(nodes: int | None, directory: Path | None, port: int | None) -> None:
     Nodes of the same directory that are down are started again. The first start on a machine
     downloads Cassandra, about 70 MB.
     """
-    from flask_cqlalchemy.local.client import hold
-    from flask_cqlalchemy.local.progress import ProgressPrinter
-    from flask_cqlalchemy.local.protocol import Request
-    from flask_cqlalchemy.local.settings import Made, Settings
+    from ..local.client import hold
+    from ..local.messages import Request
+    from ..local.progress import ProgressPrinter
+    from ..local.settings import Made, Settings
 
     where = _where(directory)
     made = Made.read(where)
@@ -98,9 +98,9 @@ def start(nodes: int | None, directory: Path | None, port: int | None) -> None:
 @_directory
 def stop(directory: Path | None) -> None:
     """Stop the nodes, whoever uses them. Their data stay."""
-    from flask_cqlalchemy.local.client import ask
-    from flask_cqlalchemy.local.client import status as status_of
-    from flask_cqlalchemy.local.protocol import Request
+    from ..local.client import ask
+    from ..local.client import status as status_of
+    from ..local.messages import Request
 
     where = _where(directory)
     before = status_of(where)
@@ -118,7 +118,7 @@ def stop(directory: Path | None) -> None:
 @click.pass_context
 def status(ctx: click.Context, directory: Path | None, as_json: bool) -> None:
     """Show the nodes. Exits with 0 when all are up, else with 1."""
-    from flask_cqlalchemy.local.client import status as status_of
+    from ..local.client import status as status_of
 
     where = _where(directory)
     found = status_of(where)
@@ -141,8 +141,8 @@ def kill(node: int, directory: Path | None) -> None:
 
     "flask cassandra start" brings it back.
     """
-    from flask_cqlalchemy.local.client import ask
-    from flask_cqlalchemy.local.protocol import Request
+    from ..local.client import ask
+    from ..local.messages import Request
 
     ask(_where(directory), Request("kill", node=node))
     click.echo(f"Killed node {node}. Bring it back with: flask cassandra start{_option(directory)}")
@@ -157,7 +157,7 @@ def kill(node: int, directory: Path | None) -> None:
 @_directory
 def logs(node: int, lines: int, follow: bool, directory: Path | None) -> None:
     """Print the end of a node's log."""
-    from flask_cqlalchemy.local.node import log_path, read_log
+    from ..local.layout import log_path, read_log
 
     where = _where(directory)
     log = log_path(where, node)
@@ -193,7 +193,7 @@ def _programs(count: int) -> str:
 
 
 def _where(directory: Path | None) -> Path:
-    from flask_cqlalchemy.local.client import default_directory
+    from ..local.client import default_directory
 
     return directory or default_directory()
 

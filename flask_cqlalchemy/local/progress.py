@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from typing_extensions import Self
 
-    from flask_cqlalchemy.local.protocol import Progress
+    from .messages import Progress
 
 #: Lines of a download that are printed where there is no terminal: one per this many jars.
 _EVERY = 20

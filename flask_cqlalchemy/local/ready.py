@@ -13,12 +13,12 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
-from flask_cqlalchemy.errors import LocalClusterError
+from ..errors import LocalClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flask_cqlalchemy.local.settings import Made, Settings
+    from .settings import Made, Settings
 
 #: Seconds that nodes whose ports are open may take to be ready; three take 3 to 12.
 READY_TIMEOUT = 90

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from flask_cqlalchemy.errors import LocalClusterError
+from ..errors import LocalClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

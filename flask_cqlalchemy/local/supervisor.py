@@ -2,7 +2,7 @@
 
 It outlives the client that started it, serves any number of them over a local socket, and stops
 the nodes when nobody holds a lease any more. One event loop in the main thread does everything;
-what blocks, downloads and the driver, goes to threads (``nodes``).
+what blocks, downloads and the driver, goes to threads (``cluster``).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from flask_cqlalchemy.errors import LocalClusterError
-from flask_cqlalchemy.local.nodes import Nodes
-from flask_cqlalchemy.local.protocol import (
+from ..errors import LocalClusterError
+from .cluster import Nodes
+from .messages import (
     MAX_LINE,
     Done,
     Failure,
@@ -31,12 +31,12 @@ from flask_cqlalchemy.local.protocol import (
     encode_reply,
     socket_path,
 )
-from flask_cqlalchemy.local.settings import Settings
+from .settings import Settings
 
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from flask_cqlalchemy.local.protocol import Reply
+    from .messages import Reply
 
 #: Seconds between the end of the last lease and the stop. Long enough for ``flask run --debug`` to
 #: restart its worker; with the nodes' own stop it stays below 10.

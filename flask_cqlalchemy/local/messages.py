@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from flask_cqlalchemy.errors import LocalClusterError
-from flask_cqlalchemy.local.settings import Settings
+from ..errors import LocalClusterError
+from .settings import Settings
 
 if TYPE_CHECKING:
     from typing import TypeAlias

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from flask_cqlalchemy.errors import LocalClusterError
-from flask_cqlalchemy.local.protocol import NodeStatus
+from ..errors import LocalClusterError
+from .messages import NodeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flask_cqlalchemy.local.node import Node
-    from flask_cqlalchemy.local.protocol import NodeState
+    from .layout import Node
+    from .messages import NodeState
 
 #: Seconds in which a node must accept connections. It takes 2 to 8 on two cores.
 START_TIMEOUT = 60

@@ -14,29 +14,29 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask_cqlalchemy.errors import LocalClusterError
-from flask_cqlalchemy.local.cds import ClassArchive
-from flask_cqlalchemy.local.jars import class_path
-from flask_cqlalchemy.local.java import find_java
-from flask_cqlalchemy.local.node import command, place_nodes, write_files
-from flask_cqlalchemy.local.ports import (
+from ..errors import LocalClusterError
+from .cds import ClassArchive
+from .jars import class_path
+from .java import find_java
+from .layout import command, place_nodes, write_files
+from .messages import ClusterStatus, Progress
+from .ports import (
     NATIVE_PORT,
     STORAGE_PORT,
     PortLocks,
     check_explicit,
     choose,
 )
-from flask_cqlalchemy.local.processes import NodeProcess, kill_left_behind
-from flask_cqlalchemy.local.protocol import ClusterStatus, Progress
-from flask_cqlalchemy.local.ready import wait_until_ready
-from flask_cqlalchemy.local.settings import CASSANDRA_VERSION, Made
+from .process import NodeProcess, kill_left_behind
+from .ready import wait_until_ready
+from .settings import CASSANDRA_VERSION, Made
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from flask_cqlalchemy.local.java import Java
-    from flask_cqlalchemy.local.settings import Settings
+    from .java import Java
+    from .settings import Settings
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
 """What a node is made of: its place, its configuration files and its command line.
 
-Everything here is computed or written before the process exists; ``processes`` runs it.
+Everything here is computed or written before the process exists; ``process`` runs it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from flask_cqlalchemy.errors import LocalClusterError
+from ..errors import LocalClusterError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flask_cqlalchemy.local.java import Java
-    from flask_cqlalchemy.local.settings import Made, Settings
+    from .java import Java
+    from .settings import Made, Settings
 
 #: Largest heap of a node, in MiB.
 HEAP = 256
