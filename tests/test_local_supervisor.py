@@ -15,7 +15,8 @@ import pytest
 
 from flask_cqlalchemy.local import LocalCluster
 from flask_cqlalchemy.local.client import ask
-from flask_cqlalchemy.local.messages import Request, socket_path
+from flask_cqlalchemy.local.messages import Request
+from flask_cqlalchemy.local.paths import socket_path
 
 from .local_helpers import (
     LEASE,

@@ -24,8 +24,8 @@ from .messages import (
     Progress,
     Request,
     decode_reply,
-    socket_path,
 )
+from .paths import socket_path
 from .settings import CASSANDRA_VERSION, Made
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from ..errors import LocalClusterError
-from .messages import runtime_directory
+from .paths import runtime_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -29,8 +29,8 @@ from .messages import (
     Progress,
     Request,
     encode_reply,
-    socket_path,
 )
+from .paths import socket_path
 from .settings import Settings
 
 if TYPE_CHECKING:
