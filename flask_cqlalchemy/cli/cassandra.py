@@ -71,10 +71,10 @@ def start(nodes: int | None, directory: Path | None, port: int | None) -> None:
     from ..local.client import hold
     from ..local.messages import Request
     from ..local.progress import ProgressPrinter
-    from ..local.settings import Made, Settings
+    from ..local.settings import Manifest, Settings
 
     where = _where(directory)
-    made = Made.read(where)
+    made = Manifest.read(where)
     settings = Settings(
         nodes=nodes or (made.nodes if made else 1),
         port=port,

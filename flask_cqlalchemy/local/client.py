@@ -26,7 +26,7 @@ from .messages import (
     decode_reply,
 )
 from .paths import socket_path
-from .settings import CASSANDRA_VERSION, Made
+from .settings import CASSANDRA_VERSION, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +169,7 @@ def status(directory: Path) -> ClusterStatus:
                 return reply.status
         finally:
             connection.close()
-    made = Made.read(directory)
+    made = Manifest.read(directory)
     places = place_nodes(directory, made.nodes, made.data_centers) if made else ()
     return ClusterStatus(
         directory=directory,

@@ -29,7 +29,7 @@ from .ports import (
 )
 from .process import NodeProcess, kill_left_behind
 from .ready import wait_until_ready
-from .settings import CASSANDRA_VERSION, Made
+from .settings import CASSANDRA_VERSION, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ class _Plan:
     """What a start has settled before the first process."""
 
     settings: Settings
-    made: Made
+    made: Manifest
     java: Java
     class_path: list[str]
     archive: ClassArchive
@@ -107,7 +107,7 @@ class Nodes:
     async def _prepare(self, settings: Settings) -> None:
         """Everything that precedes the first process."""
         settings.check()
-        made = Made.read(self._directory)
+        made = Manifest.read(self._directory)
         if made is not None:
             made.check(self._directory, settings)
         places = place_nodes(self._directory, settings.nodes, settings.data_centers)
@@ -124,7 +124,9 @@ class Nodes:
         self._plan = _Plan(settings, made, java, jars, ClassArchive(java, jars))
         self._processes = tuple(NodeProcess(place, made.port) for place in places)
 
-    def _choose_ports(self, settings: Settings, made: Made | None, addresses: list[str]) -> Made:
+    def _choose_ports(
+        self, settings: Settings, made: Manifest | None, addresses: list[str]
+    ) -> Manifest:
         """The ports of the last time where they are free, else others.
 
         Cassandra's own come first, because tools try them; not for a temporary directory, whose
@@ -143,7 +145,7 @@ class Nodes:
         )
         if made is not None:
             return replace(made, port=port, storage_port=storage_port)
-        return Made(
+        return Manifest(
             cassandra=CASSANDRA_VERSION,
             nodes=settings.nodes,
             data_centers=settings.data_centers,

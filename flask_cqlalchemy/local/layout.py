@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .java import Java
-    from .settings import Made, Settings
+    from .settings import Manifest, Settings
 
 #: Largest heap of a node, in MiB.
 HEAP = 256
@@ -145,7 +145,7 @@ def initial_tokens(number: int, nodes: int, tokens: int) -> str:
     return ",".join(str(-(2**63) + (i * nodes + number - 1) * step) for i in range(tokens))
 
 
-def configuration(node: Node, settings: Settings, made: Made) -> dict[str, object]:
+def configuration(node: Node, settings: Settings, made: Manifest) -> dict[str, object]:
     """The node's cassandra.yaml. JSON is YAML, so ``write_files`` needs no library for it."""
     where = node.directory
     login = settings.auth
@@ -202,7 +202,7 @@ def configuration(node: Node, settings: Settings, made: Made) -> dict[str, objec
     return document | dict(settings.yaml)
 
 
-def write_files(node: Node, settings: Settings, made: Made) -> None:
+def write_files(node: Node, settings: Settings, made: Manifest) -> None:
     """Write the node's configuration, and make room for its logs and temporary files.
 
     :raises LocalClusterError: when the directory cannot be written or the TLS key not be read.

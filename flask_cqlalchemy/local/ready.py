@@ -18,7 +18,7 @@ from ..errors import LocalClusterError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .settings import Made, Settings
+    from .settings import Manifest, Settings
 
 #: Seconds that nodes whose ports are open may take to be ready; three take 3 to 12.
 READY_TIMEOUT = 90
@@ -38,11 +38,11 @@ _log = logging.getLogger(__name__)
 _KEYSPACE = "flask_cqlalchemy_ready"
 
 
-def wait_until_ready(addresses: Sequence[str], settings: Settings, made: Made) -> bool:
+def wait_until_ready(addresses: Sequence[str], settings: Settings, made: Manifest) -> bool:
     """Wait until the nodes at ``addresses`` serve as one cluster.
 
     :param addresses: of all nodes that should be up.
-    :returns: whether the default superuser could log in; see ``Made.auth_ready``.
+    :returns: whether the default superuser could log in; see ``Manifest.auth_ready``.
     :raises LocalClusterError: when they are not ready after READY_TIMEOUT; says what was missing.
     """
     from cassandra import AuthenticationFailed, DriverException
@@ -82,7 +82,7 @@ def wait_until_ready(addresses: Sequence[str], settings: Settings, made: Made) -
     raise LocalClusterError(f"The cluster was not ready within {READY_TIMEOUT} s: {missing}")
 
 
-def _driver_cluster(addresses: Sequence[str], settings: Settings, made: Made) -> Any:
+def _driver_cluster(addresses: Sequence[str], settings: Settings, made: Manifest) -> Any:
     """A driver's Cluster that learns nothing it does not need."""
     from cassandra import ConsistencyLevel
     from cassandra.auth import PlainTextAuthProvider

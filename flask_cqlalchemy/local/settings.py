@@ -176,7 +176,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Made:
+class Manifest:
     """What ``cluster.json`` keeps of a directory: all that must not change while its data stays.
 
     :ivar cassandra: the release that wrote the data.
@@ -195,7 +195,7 @@ class Made:
     auth_ready: bool = False
 
     @classmethod
-    def read(cls, directory: Path) -> Made | None:
+    def read(cls, directory: Path) -> Manifest | None:
         """The directory's ``cluster.json``; None when it has none.
 
         :raises LocalClusterError: when it cannot be understood.
