@@ -21,8 +21,8 @@ from .messages import (
     Done,
     Failure,
     NodeStatus,
-    Progress,
     Request,
+    Stage,
     decode_reply,
 )
 from .paths import socket_path
@@ -52,7 +52,7 @@ class Connection:
         self._socket = connected
         self._received = b""
 
-    def ask(self, request: Request, progress: Callable[[Progress], None] | None = None) -> Done:
+    def ask(self, request: Request, progress: Callable[[Stage], None] | None = None) -> Done:
         """Send a request and wait for the end of its answer.
 
         :param progress: is told of each stage.
@@ -61,7 +61,7 @@ class Connection:
         """
         try:
             self._socket.sendall(request.encode())
-            while isinstance(reply := self._next(), Progress):
+            while isinstance(reply := self._next(), Stage):
                 if progress is not None:
                     progress(reply)
         except OSError as error:
@@ -70,7 +70,7 @@ class Connection:
             raise LocalClusterError(reply.text)
         return reply
 
-    def _next(self) -> Progress | Done | Failure:
+    def _next(self) -> Stage | Done | Failure:
         while b"\n" not in self._received:
             chunk = self._socket.recv(65536)
             if not chunk:
@@ -103,7 +103,7 @@ def connect(directory: Path) -> Connection | None:
 
 
 def hold(
-    directory: Path, request: Request, progress: Callable[[Progress], None]
+    directory: Path, request: Request, progress: Callable[[Stage], None]
 ) -> tuple[Connection, ClusterStatus]:
     """Ask for a lease or a pin, from a supervisor that is started where there is none.
 
@@ -136,9 +136,7 @@ def hold(
     )
 
 
-def ask(
-    directory: Path, request: Request, progress: Callable[[Progress], None] | None = None
-) -> Done:
+def ask(directory: Path, request: Request, progress: Callable[[Stage], None] | None = None) -> Done:
     """Ask a running supervisor.
 
     :raises LocalClusterError: when none runs, or that is the answer.

@@ -19,7 +19,7 @@ from .cds import ClassArchive
 from .jars import class_path
 from .java import find_java
 from .layout import command, place_nodes, write_files
-from .messages import ClusterStatus, Progress
+from .messages import ClusterStatus, Stage
 from .ports import (
     NATIVE_PORT,
     STORAGE_PORT,
@@ -60,7 +60,7 @@ class Nodes:
     :param report: is told how far a start has come.
     """
 
-    def __init__(self, directory: Path, report: Callable[[Progress], None]) -> None:
+    def __init__(self, directory: Path, report: Callable[[Stage], None]) -> None:
         self._directory = directory
         self._report = report
         self._plan: _Plan | None = None
@@ -115,7 +115,7 @@ class Nodes:
         java = await _in_thread(find_java)
         loop = asyncio.get_running_loop()
 
-        def report(step: Progress) -> None:
+        def report(step: Stage) -> None:
             loop.call_soon_threadsafe(self._report, step)
 
         jars = await _in_thread(lambda: class_path(report))
@@ -161,13 +161,11 @@ class Nodes:
         others = [process for process in down if process.node.number != 1]
         for group in (seeds, others):
             for process in group:
-                self._report(
-                    Progress(f"Starting node {process.node.number} of {plan.settings.nodes}")
-                )
+                self._report(Stage(f"Starting node {process.node.number} of {plan.settings.nodes}"))
                 await self._spawn(process)
             for process in group:
                 await process.wait_until_accepting()
-        self._report(Progress("Waiting until the cluster is ready"))
+        self._report(Stage("Waiting until the cluster is ready"))
         await self._until_ready(down)
         if plan.settings.auth and not plan.made.auth_ready:
             self._plan = replace(plan, made=replace(plan.made, auth_ready=True))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import LocalClusterError
 from .artifacts import ARTIFACTS
-from .messages import Progress
+from .messages import Stage
 from .settings import CASSANDRA_VERSION
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def cache_directory() -> Path:
     return directory
 
 
-def class_path(progress: Callable[[Progress], None]) -> list[str]:
+def class_path(progress: Callable[[Stage], None]) -> list[str]:
     """The paths of about 100 jars, downloaded when they are missing.
 
     :param progress: is told of each jar that arrives; not called when all are there.
@@ -67,7 +67,7 @@ def _remembered(file: Path) -> list[str]:
     return jars if all(Path(jar).is_file() for jar in jars) else []
 
 
-def _download_missing(progress: Callable[[Progress], None]) -> list[str]:
+def _download_missing(progress: Callable[[Stage], None]) -> list[str]:
     from jgo.config import GlobalSettings
     from jgo.maven import MavenContext
 
@@ -78,13 +78,13 @@ def _download_missing(progress: Callable[[Progress], None]) -> list[str]:
     total = len(artifacts)
     done = total - len(missing)
     if missing:
-        progress(Progress(f"Downloading {name}: {done} of {total} jars", done, total))
+        progress(Stage(f"Downloading {name}: {done} of {total} jars", done, total))
     try:
         with ThreadPoolExecutor(_DOWNLOADS) as pool:
             for arrived in as_completed([pool.submit(_download, jar) for jar in missing]):
                 arrived.result()
                 done += 1
-                progress(Progress(f"Downloading {name}: {done} of {total} jars", done, total))
+                progress(Stage(f"Downloading {name}: {done} of {total} jars", done, total))
         return [str(artifact.resolve()) for artifact in artifacts]
     except Exception as error:
         # jgo raises RuntimeError, AssertionError and whatever requests raises.

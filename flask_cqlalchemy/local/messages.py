@@ -1,6 +1,6 @@
 """What clients and the supervisor of a directory say to each other: JSON lines on a local socket.
 
-A client sends one Request per line; the supervisor answers with any number of Progress lines and
+A client sends one Request per line; the supervisor answers with any number of Stage lines and
 then one Done or Failure. An open connection that asked for a lease *is* the lease.
 """
 
@@ -97,7 +97,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Stage:
     """A stage of the work; ``total`` is 0 where the stage cannot be counted."""
 
     text: str
@@ -123,7 +123,7 @@ class Failure:
     text: str
 
 
-Reply: TypeAlias = "Progress | Done | Failure"
+Reply: TypeAlias = "Stage | Done | Failure"
 
 
 def encode_reply(reply: Reply) -> bytes:
@@ -138,7 +138,7 @@ def decode_reply(line: bytes) -> Reply:
     ((kind, document),) = json.loads(line).items()
     if kind == "done":
         return Done(ClusterStatus.from_json(document["status"]), document["stopped"])
-    return Progress(**document) if kind == "progress" else Failure(**document)
+    return Stage(**document) if kind == "stage" else Failure(**document)
 
 
 def _line(document: dict[str, object]) -> bytes:

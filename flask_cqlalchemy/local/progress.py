@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
+    from rich.progress import Progress, TaskID
     from typing_extensions import Self
 
-    from .messages import Progress
+    from .messages import Stage
 
 #: Lines of a download that are printed where there is no terminal: one per this many jars.
 _EVERY = 20
@@ -29,7 +28,7 @@ class ProgressPrinter:
 
     def __init__(self, *, verbose: bool) -> None:
         self._verbose = verbose
-        self._bar: Bar | None = None
+        self._bar: Progress | None = None
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
@@ -43,27 +42,25 @@ class ProgressPrinter:
     ) -> None:
         self._end_bar()
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, stage: Stage) -> None:
         """Show one stage."""
-        _log.info("%s", progress.text)
-        if progress.total:
-            self._show_count(progress)
+        _log.info("%s", stage.text)
+        if stage.total:
+            self._show_count(stage)
         elif self._verbose:
             self._end_bar()
-            _print(progress.text)
+            _print(stage.text)
 
-    def _show_count(self, progress: Progress) -> None:
+    def _show_count(self, stage: Stage) -> None:
         if self._bar is None and sys.stderr.isatty():
             self._bar = _rich_bar()
         if self._bar is None:
-            if progress.done % _EVERY == 0 or progress.done == progress.total:
-                _print(progress.text)
+            if stage.done % _EVERY == 0 or stage.done == stage.total:
+                _print(stage.text)
         elif self._task is None:
-            self._task = self._bar.add_task(
-                progress.text, completed=progress.done, total=progress.total
-            )
+            self._task = self._bar.add_task(stage.text, completed=stage.done, total=stage.total)
         else:
-            self._bar.update(self._task, description=progress.text, completed=progress.done)
+            self._bar.update(self._task, description=stage.text, completed=stage.done)
 
     def _end_bar(self) -> None:
         if self._bar is not None:
@@ -76,7 +73,7 @@ def _print(text: str) -> None:
     sys.stderr.flush()
 
 
-def _rich_bar() -> Bar | None:
+def _rich_bar() -> Progress | None:
     """A running bar; None where rich is not installed."""
     try:
         from rich.console import Console

@@ -26,8 +26,8 @@ from .messages import (
     MAX_LINE,
     Done,
     Failure,
-    Progress,
     Request,
+    Stage,
     encode_reply,
 )
 from .paths import socket_path
@@ -82,7 +82,7 @@ class Supervisor:
     def __init__(self, directory: Path, path: Path) -> None:
         self._path = path
         self._nodes = Nodes(directory, self._report)
-        self._progress = Progress("")
+        self._stage = Stage("")
         self._clients: set[Client] = set()
         self._pinned = False
         self._starting: asyncio.Task[None] | None = None
@@ -183,7 +183,7 @@ class Supervisor:
         """Start the nodes, or join the start that another client has begun."""
         client.starts = True
         if self._starting is not None and not self._starting.done():
-            client.send(self._progress)
+            client.send(self._stage)
             await self._until_started(self._starting)
         # A task of its own: the client that began it may go while others wait for it.
         self._starting = asyncio.create_task(self._nodes.start(settings))
@@ -197,12 +197,12 @@ class Supervisor:
                 raise LocalClusterError("Cassandra was stopped while it was starting.") from None
             raise
 
-    def _report(self, progress: Progress) -> None:
-        self._progress = progress
-        _log.info("%s", progress.text)
+    def _report(self, stage: Stage) -> None:
+        self._stage = stage
+        _log.info("%s", stage.text)
         for client in self._clients:
             if client.starts:
-                client.send(progress)
+                client.send(stage)
 
     def _holders(self) -> bool:
         return self._pinned or any(client.holds for client in self._clients)
