@@ -71,11 +71,11 @@ def start(nodes: int | None, directory: Path | None, port: int | None) -> None:
     from ..local.client import hold
     from ..local.messages import Request
     from ..local.progress import ProgressPrinter
-    from ..local.settings import Manifest, Settings
+    from ..local.settings import LocalOptions, Manifest
 
     where = _where(directory)
     made = Manifest.read(where)
-    settings = Settings(
+    settings = LocalOptions(
         nodes=nodes or (made.nodes if made else 1),
         port=port,
         data_centers=made.data_centers if made else 1,

@@ -20,7 +20,7 @@ from .client import status as status_of
 from .layout import place_nodes, read_log
 from .messages import ClusterStatus, NodeStatus, Request
 from .progress import ProgressPrinter
-from .settings import CASSANDRA_VERSION, CommitlogSync, Settings, TLSFiles
+from .settings import CASSANDRA_VERSION, CommitlogSync, LocalOptions, TLSFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .client import Connection
+    from .client import SupervisorConnection
     from .messages import Action
 
 __all__ = ["CASSANDRA_VERSION", "ClusterStatus", "LocalCluster", "NodeStatus", "TLSFiles"]
@@ -83,7 +83,7 @@ class LocalCluster:
     ) -> None:
         if tls is not None and not isinstance(tls, TLSFiles):
             tls = TLSFiles.from_directory(Path(tls))
-        self._settings = Settings(
+        self._settings = LocalOptions(
             nodes=nodes,
             port=port,
             auth=auth,
@@ -97,7 +97,7 @@ class LocalCluster:
         self._settings.check()
         self._directory = Path(directory).resolve() if directory is not None else None
         self._port: int | None = None
-        self._lease: Connection | None = None
+        self._lease: SupervisorConnection | None = None
         self._hang_up: weakref.finalize[[], LocalCluster] | None = None
         self._lock = threading.Lock()
         _clusters.add(self)
@@ -161,7 +161,9 @@ class LocalCluster:
         self._lease, self._port = lease, status.port
         self._hang_up = weakref.finalize(self, lease.close)
 
-    def _renew(self, lease: Connection, request: Request, progress: ProgressPrinter) -> bool:
+    def _renew(
+        self, lease: SupervisorConnection, request: Request, progress: ProgressPrinter
+    ) -> bool:
         """Have nodes that are down started again; False when the supervisor has gone."""
         try:
             self._port = lease.ask(request, progress).status.port

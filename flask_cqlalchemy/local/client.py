@@ -45,7 +45,7 @@ class HungUp(Exception):  # noqa: N818 - an event, which ``lease`` answers by tr
     """The supervisor ended the connection without a reply."""
 
 
-class Connection:
+class SupervisorConnection:
     """An open connection to a supervisor. Not inherited by a program that this one starts."""
 
     def __init__(self, connected: socket.socket) -> None:
@@ -84,7 +84,7 @@ class Connection:
         self._socket.close()
 
 
-def connect(directory: Path) -> Connection | None:
+def connect(directory: Path) -> SupervisorConnection | None:
     """A connection to the directory's supervisor; None when there is none."""
     paths = [socket_path(directory)]
     with contextlib.suppress(OSError, ValueError, KeyError):
@@ -95,7 +95,7 @@ def connect(directory: Path) -> Connection | None:
         try:
             if path.stat().st_uid == os.geteuid():
                 connected.connect(str(path))
-                return Connection(connected)
+                return SupervisorConnection(connected)
         except OSError:
             pass
         connected.close()
@@ -104,7 +104,7 @@ def connect(directory: Path) -> Connection | None:
 
 def hold(
     directory: Path, request: Request, progress: Callable[[Stage], None]
-) -> tuple[Connection, ClusterStatus]:
+) -> tuple[SupervisorConnection, ClusterStatus]:
     """Ask for a lease or a pin, from a supervisor that is started where there is none.
 
     :returns: the connection that is the lease, and the cluster's state.

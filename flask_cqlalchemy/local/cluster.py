@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .java import Java
-    from .settings import Settings
+    from .settings import LocalOptions
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 class _Plan:
     """What a start has settled before the first process."""
 
-    settings: Settings
+    settings: LocalOptions
     made: Manifest
     java: Java
     class_path: list[str]
@@ -74,7 +74,7 @@ class Nodes:
         """Whether a node has a process."""
         return any(process.alive for process in self._processes)
 
-    async def start(self, settings: Settings) -> None:
+    async def start(self, settings: LocalOptions) -> None:
         """Bring up every node that is down and wait until the cluster is ready.
 
         Returns at once when all are up, whoever started them.
@@ -104,7 +104,7 @@ class Nodes:
             await asyncio.gather(*(process.stop() for process in down))
             raise
 
-    async def _prepare(self, settings: Settings) -> None:
+    async def _prepare(self, settings: LocalOptions) -> None:
         """Everything that precedes the first process."""
         settings.check()
         made = Manifest.read(self._directory)
@@ -125,7 +125,7 @@ class Nodes:
         self._processes = tuple(NodeProcess(place, made.port) for place in places)
 
     def _choose_ports(
-        self, settings: Settings, made: Manifest | None, addresses: list[str]
+        self, settings: LocalOptions, made: Manifest | None, addresses: list[str]
     ) -> Manifest:
         """The ports of the last time where they are free, else others.
 

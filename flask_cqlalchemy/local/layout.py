@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .java import Java
-    from .settings import Manifest, Settings
+    from .settings import LocalOptions, Manifest
 
 #: Largest heap of a node, in MiB.
 HEAP = 256
@@ -145,7 +145,7 @@ def initial_tokens(number: int, nodes: int, tokens: int) -> str:
     return ",".join(str(-(2**63) + (i * nodes + number - 1) * step) for i in range(tokens))
 
 
-def configuration(node: Node, settings: Settings, made: Manifest) -> dict[str, object]:
+def configuration(node: Node, settings: LocalOptions, made: Manifest) -> dict[str, object]:
     """The node's cassandra.yaml. JSON is YAML, so ``write_files`` needs no library for it."""
     where = node.directory
     login = settings.auth
@@ -202,7 +202,7 @@ def configuration(node: Node, settings: Settings, made: Manifest) -> dict[str, o
     return document | dict(settings.yaml)
 
 
-def write_files(node: Node, settings: Settings, made: Manifest) -> None:
+def write_files(node: Node, settings: LocalOptions, made: Manifest) -> None:
     """Write the node's configuration, and make room for its logs and temporary files.
 
     :raises LocalClusterError: when the directory cannot be written or the TLS key not be read.
@@ -265,7 +265,7 @@ def base_command(java: Java, class_path: list[str]) -> list[str]:
 
 
 def command(
-    node: Node, settings: Settings, java: Java, class_path: list[str], archive_flags: list[str]
+    node: Node, settings: LocalOptions, java: Java, class_path: list[str], archive_flags: list[str]
 ) -> list[str]:
     """The node's command line.
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .settings import Settings
+from .settings import LocalOptions
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -80,7 +80,7 @@ class Request:
     """What a client asks for; ``settings`` go with lease and pin, ``node`` with one node's."""
 
     action: Action
-    settings: Settings | None = None
+    settings: LocalOptions | None = None
     node: int = 0
 
     def encode(self) -> bytes:
@@ -93,7 +93,9 @@ class Request:
         """What ``encode`` wrote."""
         document = json.loads(line)
         settings = document["settings"]
-        return cls(document["action"], settings and Settings.from_json(settings), document["node"])
+        return cls(
+            document["action"], settings and LocalOptions.from_json(settings), document["node"]
+        )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ..errors import LocalClusterError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .settings import Manifest, Settings
+    from .settings import LocalOptions, Manifest
 
 #: Seconds that nodes whose ports are open may take to be ready; three take 3 to 12.
 READY_TIMEOUT = 90
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 _KEYSPACE = "flask_cqlalchemy_ready"
 
 
-def wait_until_ready(addresses: Sequence[str], settings: Settings, made: Manifest) -> bool:
+def wait_until_ready(addresses: Sequence[str], settings: LocalOptions, made: Manifest) -> bool:
     """Wait until the nodes at ``addresses`` serve as one cluster.
 
     :param addresses: of all nodes that should be up.
@@ -82,7 +82,7 @@ def wait_until_ready(addresses: Sequence[str], settings: Settings, made: Manifes
     raise LocalClusterError(f"The cluster was not ready within {READY_TIMEOUT} s: {missing}")
 
 
-def _driver_cluster(addresses: Sequence[str], settings: Settings, made: Manifest) -> Any:
+def _driver_cluster(addresses: Sequence[str], settings: LocalOptions, made: Manifest) -> Any:
     """A driver's Cluster that learns nothing it does not need."""
     from cassandra import ConsistencyLevel
     from cassandra.auth import PlainTextAuthProvider
@@ -116,7 +116,7 @@ def _driver_cluster(addresses: Sequence[str], settings: Settings, made: Manifest
     )
 
 
-def _probe(cluster: Any, session: Any, addresses: Sequence[str], settings: Settings) -> str:
+def _probe(cluster: Any, session: Any, addresses: Sequence[str], settings: LocalOptions) -> str:
     """What is still missing; an empty text when nothing is."""
     hosts = {host.address: host for host in cluster.metadata.all_hosts()}
     if absent := set(addresses) - set(hosts):

@@ -87,7 +87,7 @@ class TLSFiles:
 
 
 @dataclass(frozen=True)
-class Settings:
+class LocalOptions:
     """The options of a local cluster; ``LocalCluster`` documents each of them."""
 
     nodes: int = 1
@@ -145,7 +145,7 @@ class Settings:
         except (TypeError, ValueError) as error:
             raise LocalClusterError(f"yaml: {error}. Use numbers, text, lists and dicts.") from None
 
-    def difference(self, wanted: Settings) -> str:
+    def difference(self, wanted: LocalOptions) -> str:
         """The options in which ``wanted`` differs from these, as ``nodes=1, not nodes=3``.
 
         A port that is None means any port, so it never differs.
@@ -168,7 +168,7 @@ class Settings:
         }
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Settings:
+    def from_json(cls, document: dict[str, Any]) -> LocalOptions:
         """What ``to_json`` wrote."""
         settings = cls(**document)
         tls = document["tls"]
@@ -217,7 +217,7 @@ class Manifest:
         unfinished.write_text(json.dumps(asdict(self), indent=1) + "\n")
         unfinished.replace(directory / "cluster.json")
 
-    def check(self, directory: Path, settings: Settings) -> None:
+    def check(self, directory: Path, settings: LocalOptions) -> None:
         """Raise LocalClusterError when ``settings`` cannot run on the data of ``directory``."""
         if self.cassandra != CASSANDRA_VERSION:
             raise LocalClusterError(

@@ -31,7 +31,7 @@ from .messages import (
     encode_reply,
 )
 from .paths import socket_path
-from .settings import Settings
+from .settings import LocalOptions
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -158,7 +158,7 @@ class Supervisor:
             # Too late: hanging up without a reply sends the client to our successor.
             await client.hang_up()
         elif request.action in ("lease", "pin"):
-            await self._start(client, request.settings or Settings())
+            await self._start(client, request.settings or LocalOptions())
             if request.action == "pin":
                 self._pinned, client.holds = True, False
         elif request.action == "release":
@@ -179,7 +179,7 @@ class Supervisor:
         leases = sum(client.holds for client in self._clients)
         return Done(self._nodes.status(leases, self._pinned), stopped)
 
-    async def _start(self, client: Client, settings: Settings) -> None:
+    async def _start(self, client: Client, settings: LocalOptions) -> None:
         """Start the nodes, or join the start that another client has begun."""
         client.starts = True
         if self._starting is not None and not self._starting.done():
