@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from flask import Flask
 
@@ -18,36 +15,24 @@ from .config import PREFIX, Settings
 from .connection import Connection
 from .errors import ConfigError
 
-if TYPE_CHECKING:
-    from .local import LocalCluster
-
 
 class LocalNodes:
-    """The lease of one process on the nodes that CASSANDRA_LOCAL_NODES asks for."""
+    """The nodes that CASSANDRA_LOCAL_NODES asks for."""
 
     def __init__(self, nodes: int, directory: Path) -> None:
-        self._nodes = nodes
-        self._directory = directory
-        self._cluster: LocalCluster | None = None
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
+        from .local import LocalCluster  # for development alone
+
+        self._cluster = LocalCluster(nodes, directory)
 
     def endpoint(self) -> tuple[Sequence[str], int]:
         """Start the nodes, or join them, and return the contact points and the port."""
-        if self._pid != os.getpid():
-            self._lock, self._pid, self._cluster = threading.Lock(), os.getpid(), None
-        with self._lock:
-            if self._cluster is None:
-                from .local import LocalCluster
-
-                self._cluster = LocalCluster(self._nodes, self._directory).start()
-            return self._cluster.contact_points, self._cluster.port
+        if not self._cluster.is_leased:
+            self._cluster.start()
+        return self._cluster.contact_points, self._cluster.port
 
     def release(self) -> None:
         """End the lease, if this process has one."""
-        cluster, self._cluster = self._cluster, None
-        if cluster is not None and self._pid == os.getpid():
-            cluster.stop()
+        self._cluster.stop()
 
 
 @dataclass(eq=False)

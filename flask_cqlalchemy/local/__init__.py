@@ -100,6 +100,7 @@ class LocalCluster:
         self._lease: SupervisorConnection | None = None
         self._hang_up: weakref.finalize[[], LocalCluster] | None = None
         self._lock = threading.Lock()
+        self._pid = os.getpid()
         _clusters.add(self)
 
     def __repr__(self) -> str:
@@ -133,6 +134,11 @@ class LocalCluster:
         return port
 
     @property
+    def is_leased(self) -> bool:
+        """Whether this object, in this process, holds a lease."""
+        return self._lease is not None and self._pid == os.getpid()
+
+    @property
     def pids(self) -> list[int | None]:
         """The id of each node's process; None for a node that is down."""
         return [node.pid for node in self.status().nodes]
@@ -146,6 +152,7 @@ class LocalCluster:
         :raises LocalClusterError: when the nodes cannot be had; nothing is left running then that
             was not running before.
         """
+        self._check_fork()
         with self._lock:
             self._start()
         return self
@@ -179,6 +186,7 @@ class LocalCluster:
 
     def stop(self) -> None:
         """End the lease. The last one to do so waits until the nodes have stopped."""
+        self._check_fork()
         with self._lock:
             try:
                 if self._lease is not None:
@@ -188,9 +196,15 @@ class LocalCluster:
             finally:
                 self._give_up()
 
+    def _check_fork(self) -> None:
+        if self._pid != os.getpid():
+            # A fork that ran no Python hooks, as some C servers do.
+            self._after_fork()
+
     def _after_fork(self) -> None:
         """Leave the lease to the parent, of whose threads the child has none."""
         self._lock = threading.Lock()
+        self._pid = os.getpid()
         self._give_up()
 
     def pin(self) -> None:
