@@ -39,7 +39,7 @@ _PASSTHROUGH_TYPES: dict[type[columns.Column], type] = {
 }
 
 
-#: Of what a collection is made by a plain copy. Rows for instances have lists for sets.
+#: What is copied into a collection as it is. Rows for instances have lists in place of sets.
 _COPIED: dict[type, tuple[type, ...]] = {
     set: (list, set, util.SortedSet),
     list: (list,),
@@ -70,7 +70,7 @@ class Container:
     value: type | None
 
     def holds(self, value: Any) -> bool:
-        """Say whether cqlengine would leave ``value`` as it is."""
+        """Return whether cqlengine would leave ``value`` as it is."""
         if value.__class__ is not self.kind or len(value) > MOST_ELEMENTS:
             return False
         if not value:

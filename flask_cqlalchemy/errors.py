@@ -5,14 +5,14 @@
     │   └── NoConfig             no settings that say where Cassandra is
     ├── NoAppError               a query outside an application
     ├── UnknownColumnType        a column whose type the column table lacks
-    ├── EncodingError            a value that JSON cannot have
+    ├── EncodingError            a value that cannot be written as JSON
     ├── SchemaError              a model and its live table or keyspace cannot be brought together
     ├── LocalClusterError        a local Cassandra could not be run
     ├── GuardrailError           a query does what CASSANDRA_GUARDRAILS forbids
     ├── BatchTooLarge            a batch that Cassandra would refuse, and that cannot be split
     ├── BulkError                rows of a bulk write that were not written
     ├── UndecodableResponse      an answer of Cassandra that cannot be read at all
-    ├── InvalidJSON              400: a text is no JSON, or JSON that cannot be taken
+    ├── InvalidJSON              400: a text is not JSON, or breaks a limit
     ├── InvalidCursor            400: a page was asked for with a cursor that does not fit the query
     ├── CassandraUnavailable     503: no node answered, or too few replicas are alive
     │   └── RequestTimedOut      503: a node accepted the request and did not finish in time
@@ -70,7 +70,7 @@ class UnknownColumnType(CQLAlchemyError, TypeError):  # noqa: N818 - what it is,
 
 
 class EncodingError(CQLAlchemyError, ValueError):
-    """A value cannot be written as JSON: the bytes in the table make none, or it has a wrong type.
+    """A value cannot be written as JSON: its bytes cannot be decoded, or its type is wrong.
 
     The message names the model and the column.
     """
@@ -85,7 +85,7 @@ class LocalClusterError(CQLAlchemyError):
 
 
 class GuardrailError(CQLAlchemyError):
-    """A query does what ``CASSANDRA_GUARDRAILS`` forbids. A write was not sent."""
+    """A query does what ``CASSANDRA_GUARDRAILS`` forbids. If it is a write, it was not sent."""
 
 
 class GuardrailWarning(UserWarning):
@@ -115,9 +115,9 @@ class UndecodableResponse(CQLAlchemyError):  # noqa: N818 - what it is, as Inval
 
 
 class InvalidJSON(CQLAlchemyError, BadRequest, ValueError):  # noqa: N818 - an HTTP answer
-    """A text that ``Schema.loads()`` was given is no JSON, or not such as can be taken.
+    """A text given to ``Schema.loads()`` is not JSON, or breaks a limit.
 
-    Its description says why, and nothing of the text.
+    Its description says why, and quotes nothing of the text.
     """
 
     def __init__(self, problem: str) -> None:
@@ -170,7 +170,7 @@ class CassandraUnavailable(_PublicServiceUnavailable):
 
 
 class RequestTimedOut(CassandraUnavailable):
-    """Nothing answered in ``CASSANDRA_REQUEST_TIMEOUT``; a plain write may be repeated."""
+    """Nothing answered in ``CASSANDRA_REQUEST_TIMEOUT``; the statement may be sent again."""
 
     public_description = "The database did not answer in time. Please try again shortly."
 

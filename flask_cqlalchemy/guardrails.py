@@ -28,7 +28,7 @@ _NOT_THE_PROGRAM = ("flask_cqlalchemy.", "cassandra.", "contextlib")
 
 
 def check_filtering(rails: Guardrails, subject: object) -> None:
-    """Heed a query that says ALLOW FILTERING."""
+    """Check a query that says ALLOW FILTERING."""
     if rails.allow_filtering.is_on:
         _trip(
             rails.allow_filtering,
@@ -39,7 +39,11 @@ def check_filtering(rails: Guardrails, subject: object) -> None:
 
 
 def check_rows(rails: Guardrails, before: int, count: int, subject: object) -> None:
-    """Heed ``count`` rows in memory, ``before`` of them before the last page, without a limit."""
+    """Check how many rows an unlimited query has read.
+
+    :param before: the rows without the last page.
+    :param count: the rows with it.
+    """
     rail = rails.unpaged_rows
     if before <= rail.limit < count and rail.is_on:
         _trip(
@@ -51,7 +55,7 @@ def check_rows(rails: Guardrails, before: int, count: int, subject: object) -> N
 
 
 def check_in(rails: Guardrails, count: int, subject: object) -> None:
-    """Heed an IN with ``count`` values."""
+    """Check an IN with ``count`` values."""
     rail = rails.in_values
     if rail.is_on and count > rail.limit:
         _trip(
@@ -63,7 +67,7 @@ def check_in(rails: Guardrails, count: int, subject: object) -> None:
 
 
 def check_partitions(rails: Guardrails, count: int, subject: object, kind: str) -> None:
-    """Heed a batch over ``count`` partitions."""
+    """Check a batch over ``count`` partitions."""
     is_logged = kind == "logged"
     rail = rails.logged_batch_partitions if is_logged else rails.batch_partitions
     if rail.is_on and count > rail.limit:
@@ -82,7 +86,7 @@ def check_partitions(rails: Guardrails, count: int, subject: object, kind: str) 
 
 
 def count_repetition(rails: Guardrails, bound: BoundStatement, subject: object) -> None:
-    """Count a statement in the current request, and heed one that comes too often."""
+    """Count a statement in the current request, and check how often it has come."""
     rail = rails.repeated_statements
     if not rail.is_on:
         return

@@ -1,4 +1,4 @@
-"""Reading a text of JSON from outside: strictly, and with an error that quotes nothing of it."""
+"""Reads JSON from outside, strictly, and with errors that quote nothing of the text."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ def _without_twins(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         if key in found:
             # RFC 8259, 4: what a reader makes of it is unpredictable.
-            raise InvalidJSON("A key is there twice in one object.")
+            raise InvalidJSON("A key appears twice in the same object.")
         found[key] = value
     return found
 
 
 def _refuse_constant(name: str) -> Callable[[], None]:
-    raise InvalidJSON(f"{name} is no number of JSON.")
+    raise InvalidJSON(f"{name} is not a JSON number.")
 
 
 def read_json(text: str | bytes | bytearray) -> Any:
-    """Return what a text of JSON says (RFC 8259).
+    """Return the value of a JSON text (RFC 8259).
 
-    :raises InvalidJSON: if it is none, has a key twice in one object, is nested more deeply than
-        Python's recursion limit allows, or has an integer of more than 4,300 digits.
+    :raises InvalidJSON: if the text is not JSON, has a key twice in the same object, is nested more
+        deeply than Python's recursion limit allows, or has an integer of more than 4,300 digits.
     """
     try:
         return json.loads(text, object_pairs_hook=_without_twins, parse_constant=_refuse_constant)

@@ -228,11 +228,11 @@ def test_a_duration_comes_back_as_it_was_stored(cql: CQLAlchemy, duration: Durat
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        (Duration(1, -1, 0), "have one sign"),
+        (Duration(1, -1, 0), "must have the same sign"),
         (Duration(2**31, 0, 0), "A duration has at most 2147483647 months"),
         (Duration(0, 2**31, 0), "A duration has at most 2147483647 days"),
         (Duration(0, 0, 2**63), "A duration has at most 9223372036854775807 nanoseconds"),
-        ("1h", "a str is no Duration"),
+        ("1h", "expected a Duration, got str"),
     ],
 )
 def test_a_value_that_is_no_duration(cql: CQLAlchemy, value: Any, problem: str) -> None:

@@ -121,8 +121,9 @@ BAD_VALUES: list[tuple[str, object, str]] = [
     (
         "GUARDRAILS",
         {"filtering": "off"},
-        "CASSANDRA_GUARDRAILS has 'filtering', which is no guardrail; they are allow_filtering, "
-        "unpaged_rows, in_values, batch_partitions, logged_batch_partitions, repeated_statements.",
+        "CASSANDRA_GUARDRAILS has 'filtering', which is not a guardrail; the guardrails are "
+        "allow_filtering, unpaged_rows, in_values, batch_partitions, logged_batch_partitions, "
+        "repeated_statements.",
     ),
     (
         "GUARDRAILS",

@@ -1403,7 +1403,7 @@ def test_half_a_surrogate_pair_is_refused(
 
 @pytest.mark.parametrize("address", ["fe80::1%eth0", "fe80::1%25", "::ffff:192.0.2.1%1"])
 def test_an_address_with_a_zone_is_refused(address: str) -> None:
-    problem = "An IP address without a zone, please: Cassandra stores none."
+    problem = "IP addresses with a zone cannot be stored."
     with pytest.raises(ValidationError) as error:
         schema_for(Scalars).load({"id": 1, "copy": 0, "of_inet": address})
     assert error.value.messages == {"of_inet": [problem]}
@@ -1505,11 +1505,12 @@ def test_equal_sets_in_a_key_are_one_key(cql: CQLAlchemy) -> None:
             {"list_of_vectors": [[1.0]]},
             "Nested.list_of_vectors: 1 values; the vector has 2",
         ),
-        (Lists, {"of_blob": ["a"]}, "Lists.of_blob: a str is no bytes"),
+        (Lists, {"of_blob": ["a"]}, "Lists.of_blob: expected bytes, got str"),
         (
             Lists,
             {"of_duration": [Duration(1, -1, 0)]},
-            "Lists.of_duration: The months, days and nanoseconds of a duration have one sign.",
+            "Lists.of_duration: The months, days and nanoseconds of a duration must have the same "
+            "sign.",
         ),
     ],
 )

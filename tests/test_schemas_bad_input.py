@@ -178,16 +178,16 @@ UUID = "Not a valid UUID."
 BASE64 = "Not valid base64 (RFC 4648, section 4)."
 BOOLEAN = "Not a valid boolean: true or false."
 DATE = "Not a valid date, such as 2030-12-31."
-TIME = "Not a valid time, such as 23:59:59.999, with nine such digits at most."
+TIME = "Not a valid time, such as 23:59:59.999, with at most nine digits after the point."
 TIMESTAMP = "Not a valid timestamp: RFC 3339 with an offset, such as 2030-12-31T23:59:59.999Z."
-DURATION = "Not a valid duration of ISO 8601, such as P1M2DT3H4M5.6S."
+DURATION = "Not a valid ISO 8601 duration, such as P1M2DT3H4M5.6S."
 DECIMAL = "Not a valid decimal, such as 12.50."
 NO_ADDRESS = "Not a valid IP address."
 UNKNOWN = "Unknown field."
 NULL = "Field may not be null."
 MISSING = "Missing data for required field."
-NOT_A_NUMBER = 'Not a number of JSON: "NaN" is a string.'
-TOO_LARGE = 'Too large for a double: at most 1.8e308; "Infinity" is a string.'
+NOT_A_NUMBER = 'JSON has no NaN; send the string "NaN".'
+TOO_LARGE = 'Too large for a double: at most 1.8e308. For infinity send the string "Infinity".'
 DAYS = "Not a date from -5877641-06-23 to +5881580-07-11."
 EXPONENT = "A decimal's exponent is at most 2147483647, with either sign."
 DIGITS = "More than 4300 digits."
@@ -332,7 +332,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
             *["12345::", "g::", "[::1]", "::1/128", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9"],
             *["1.2.3." + "٤", "::1.2.3.256"],
         ],
-        "An IP address without a zone, please: Cassandra stores none.": ["fe80::1%eth0"],
+        "IP addresses with a zone cannot be stored.": ["fe80::1%eth0"],
     },
     "c_integer": wrong_integers(32),
     "c_list": {
@@ -372,7 +372,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     },
     "c_timeuuid": {
         UUID: wrong_uuids(),
-        "Not a UUID of version 1, which has a time.": [
+        "Not a version 1 UUID, the kind with a time.": [
             *["3f2504e0-4f89-41d3-9a0c-0305e82c3301", "00000000-0000-0000-0000-000000000000"],
             "ffffffff-ffff-ffff-ffff-ffffffffffff",
             "017f22e2-79b0-7cc3-98c4-dc0c0c07398f",
@@ -470,7 +470,7 @@ def test_an_integer_is_not_rounded_on_its_way_into_a_decimal() -> None:
     assert found == {"c_decimal": [DIGITS]} or int(found["c_decimal"]) == number
 
 
-def test_padding_too_many_is_no_base64() -> None:
+def test_too_much_padding_is_not_base64() -> None:
     for text in ("QQQQ=", "QQQQ==", "=", "=="):
         assert outcome(Every, {"id": 1, "c_blob": text}) == {"c_blob": [BASE64]}
 
@@ -581,7 +581,7 @@ def test_a_set_of_what_has_no_hash_is_no_accident() -> None:
     table: Any = type(database.Model)("Odd", (database.Model,), body)
 
     assert messages_of(table, {"id": 1, "found": [[[1], "a"]]}) == {
-        "found": ["Its elements cannot be in a set of Python."]
+        "found": ["Elements of this kind cannot be put in a set."]
     }
 
 
@@ -842,7 +842,7 @@ def test_a_decimal_of_many_digits_may_be_a_key_or_is_refused() -> None:
     assert list(outcome(ByDecimal, {"key": number})) == ["key"]
 
 
-# Texts that are no JSON
+# Texts that are not JSON
 
 SECRET = "s3cret"
 
@@ -877,17 +877,17 @@ NO_JSON: dict[str, tuple[str | bytes | bytearray, str]] = {
         '"s3cret\n"',
         "Not valid JSON: Invalid control character at (line 1, column 8).",
     ),
-    "NaN": ('{"id": NaN}', "NaN is no number of JSON."),
-    "Infinity": ('{"id": Infinity}', "Infinity is no number of JSON."),
-    "-Infinity": ('{"id": [-Infinity]}', "-Infinity is no number of JSON."),
-    "a key twice": ('{"s3cret": 1, "s3cret": 1}', "A key is there twice in one object."),
+    "NaN": ('{"id": NaN}', "NaN is not a JSON number."),
+    "Infinity": ('{"id": Infinity}', "Infinity is not a JSON number."),
+    "-Infinity": ('{"id": [-Infinity]}', "-Infinity is not a JSON number."),
+    "a key twice": ('{"s3cret": 1, "s3cret": 1}', "A key appears twice in the same object."),
     "a key twice inside": (
         '{"id": 1, "c_udt": {"street": "a", "street": "b"}}',
-        "A key is there twice in one object.",
+        "A key appears twice in the same object.",
     ),
     "a key twice, once escaped": (
         '{"id": 1, "\\u0069d": 2}',
-        "A key is there twice in one object.",
+        "A key appears twice in the same object.",
     ),
     "invalid UTF-8": (b'{"id": "s3cret\xff"}', "Not valid JSON: not in UTF-8."),
     "a truncated letter": (b'"s3cret\xc3', "Not valid JSON: not in UTF-8."),

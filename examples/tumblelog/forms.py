@@ -26,7 +26,7 @@ COMMENT_LENGTH = 10_000
 class Text:
     """A validator: something to read, at most ``at_most`` characters, no control characters.
 
-    It sets no ``maxlength`` in the page, with which a browser cuts a pasted text without a word.
+    It sets no ``maxlength`` in the page: with one, a browser cuts a pasted text silently.
     """
 
     def __init__(self, at_most: int, *, missing: str) -> None:

@@ -182,7 +182,7 @@ class PostList:
     """One page of the list of posts, newest first.
 
     :ivar posts: each with the number of its comments.
-    :ivar before: the time of which the next page is the past; None on the last one.
+    :ivar before: the next page has the posts before this time; None on the last page.
     """
 
     posts: list[tuple[Timeline, int]]

@@ -36,7 +36,7 @@ def configure(app: Flask, config: Mapping[str, Any] | None) -> None:
 
 
 def needs_local_node(app: Flask) -> bool:
-    """Say whether nothing names a cluster, so that the tumblelog runs a node of its own."""
+    """Return whether nothing names a cluster, so that the tumblelog runs a node of its own."""
     return app.config.get("CASSANDRA_HOSTS") is None and app.config.get("CASSANDRA_CLOUD") is None
 
 

@@ -21,7 +21,7 @@ _CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
 
 
 def is_slug(text: str) -> bool:
-    """Say whether ``text`` can be the slug of a post."""
+    """Return whether ``text`` can be the slug of a post."""
     return len(text) <= SLUG_LENGTH and _SLUG.fullmatch(text) is not None
 
 
@@ -48,7 +48,7 @@ def find_control_character(text: str) -> str | None:
 
 
 def is_visible(text: str) -> bool:
-    """Say whether a reader would see anything of ``text``."""
+    """Return whether a reader would see anything of ``text``."""
     return any(character.isprintable() and character != " " for character in text)
 
 

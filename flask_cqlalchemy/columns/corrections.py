@@ -38,41 +38,43 @@ def _to_milliseconds(column: columns.DateTime, value: Any) -> int | None:
 
 
 def name_of(column: columns.Column) -> str:
-    """Return how an error about a column begins; one inside another has no name."""
+    """Return how an error about a column begins: its name, or nothing inside another column."""
     return f"{column.column_name}: " if column.column_name else ""
 
 
 def _keep_undecoded(column: columns.Column, value: Any) -> Any:
-    """Do what the column's ``to_python`` does, and leave alone what is of no type for a reason."""
+    """Do what the column's ``to_python`` does, but keep what stands for an unusual cell."""
     if isinstance(value, OutOfRangeTimestamp | UndecodableValue):
         return value
     return type(column).to_python(column, value)
 
 
 def _keep_length(column: columns.Tuple, value: Any) -> Any:
-    """Do what ``Tuple.to_python`` does, which would leave out values at the end, and make an empty
-    tuple of an absent one: inside another it would be written as one, which Cassandra cannot read.
+    """Do what ``Tuple.to_python`` does, but refuse extra values and keep an absent tuple absent.
+
+    cqlengine drops values at the end, and makes an empty tuple of None. Inside another type an
+    empty tuple is written as bytes that Cassandra cannot read.
     """
     if not value:
         return None
     if isinstance(value, tuple | list) and len(value) > len(column.types):
         raise ValidationError(
-            f"{name_of(column)}a tuple of {len(value)} values; it has {len(column.types)}"
+            f"{name_of(column)}expected at most {len(column.types)} values, got {len(value)}"
         )
     return columns.Tuple.to_python(column, value)
 
 
 def _to_bytes(column: columns.Blob, value: Any) -> bytes | None:
-    """Do what ``Blob.to_database`` does, for null too, and with bytes, which a set can have."""
+    """Do what ``Blob.to_database`` does, but take None, and return bytes: a set can hold them."""
     if value is None:
         return None
     if not isinstance(value, bytes | bytearray):
-        raise ValidationError(f"{name_of(column)}a {type(value).__name__} is no bytes")
+        raise ValidationError(f"{name_of(column)}expected bytes, got {type(value).__name__}")
     return bytes(value)
 
 
 def _refuse_null(column: columns.Map, value: Any) -> Any:
-    """Do what ``Map.validate`` does, which looks for null among the keys alone."""
+    """Do what ``Map.validate`` does, but refuse null values as well as null keys."""
     checked = columns.Map.validate(column, value)
     if checked is not None and None in checked.values():
         raise ValidationError(f"{name_of(column)}a map has no null")
@@ -82,8 +84,8 @@ def _refuse_null(column: columns.Map, value: Any) -> Any:
 def _in_order(column: columns.Column, elements: Iterable[Any]) -> list[Any]:
     """Sort the elements of a set, or the keys of a map, by their value or else by their bytes.
 
-    Cassandra does it for a set or a map, also for one in another, but not for one in a user type, a
-    tuple or a vector: there equal sets have to be written alike.
+    Cassandra sorts sets and maps itself, nested ones too, but not those in a user type, a tuple or
+    a vector: there equal sets have to be written alike.
     """
     known = list(elements)
     try:
@@ -116,7 +118,7 @@ def _changes_scalars(column: columns.Column) -> bool:
 
 
 def correct(column: columns.Column, *, is_inside: bool = False) -> None:
-    """Have a column, and those inside it, convert without loss what cqlengine does not."""
+    """Have a column, and those inside it, keep the values that cqlengine alters or loses."""
     # Partial functions, since a user type's columns are pickled with its instances.
     if type(column) is columns.Tuple:
         column.to_python = partial(_keep_length, column)

@@ -1,4 +1,4 @@
-"""The columns that cqlengine lacks, and those of it that do less than they could."""
+"""Columns that cqlengine lacks (``Vector``), or that check too little there (``Duration``)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Vector(columns.BaseCollectionColumn):  # type: ignore[misc]
 
     :param dimension: how many.
     :param element: the column type of each.
-    :raises ValueError: if ``dimension`` is no positive whole number.
+    :raises ValueError: if ``dimension`` is not a positive whole number.
     """
 
     _python_type_hashable = False
@@ -39,7 +39,7 @@ class Vector(columns.BaseCollectionColumn):  # type: ignore[misc]
         return VectorType.apply_parameters([self.value_col.cql_type, self.dimension], None)
 
     def _freeze_db_type(self) -> None:
-        """Do nothing: a vector is always written whole, and CQL has no other."""
+        """Do nothing: a vector is always written whole, so CQL needs no ``frozen`` for it."""
 
     def validate(self, value: Any) -> list[Any] | None:
         checked = super().validate(value)
@@ -67,7 +67,8 @@ class Vector(columns.BaseCollectionColumn):  # type: ignore[misc]
 class Duration(columns.Duration):  # type: ignore[misc]
     """Months, days and nanoseconds (``cassandra.util.Duration``), all of one sign.
 
-    Cassandra cannot compare durations: no key, no element of a set and no key of a map is one.
+    Cassandra cannot compare durations, so a key, an element of a set or the key of a map cannot be
+    one.
     """
 
     _python_type_hashable = False
@@ -79,7 +80,7 @@ class Duration(columns.Duration):  # type: ignore[misc]
                 check_duration(checked)
         except TypeError:
             raise ValidationError(
-                f"{name_of(self)}a {type(value).__name__} is no Duration"
+                f"{name_of(self)}expected a Duration, got {type(value).__name__}"
             ) from None
         except ValueError as problem:
             raise ValidationError(f"{name_of(self)}{problem}") from None

@@ -1,8 +1,9 @@
 """The marshmallow fields that columns become.
 
-Each is a subclass of marshmallow's own field for the same kind of JSON, so what knows those, as
-apispec does, knows these. A field encodes with one function, ``encode``, which the way from rows to
-JSON calls without the field; a collection's is composed of those of its elements.
+Each is a subclass of marshmallow's own field for the same kind of JSON, so a tool that knows
+marshmallow's fields, such as apispec, knows these. A field encodes with one function, ``encode``,
+which rows on their way to JSON call without the field. A collection's ``encode`` is composed of its
+elements'.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def _undecodable_in(value: Any) -> Iterator[UndecodableValue]:
 
 
 def as_text(encoded: Any, default: Callable[[Any], Any] | None = None) -> str:
-    """Return a value of JSON as the text of an object's key or of a cell: strings are bare.
+    """Return a JSON value as the text of an object's key or of a cell: strings stay bare.
 
     :param default: as for ``json.dumps``.
     """
@@ -54,7 +55,7 @@ def as_text(encoded: Any, default: Callable[[Any], Any] | None = None) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """Return the value that a text of JSON says; the text itself if it is none."""
+    """Return the value of a JSON text, or the text itself if it is not valid JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -66,7 +67,8 @@ class ColumnField(fields.Field[Any]):
 
     :ivar label: what an error names: ``Model.column``.
     :ivar encode: the value in JSON; None if JSON has it as it is.
-    :ivar null: what stands for an absent value, which an empty collection is to Cassandra.
+    :ivar null: makes what JSON has for an absent value, such as an empty collection: Cassandra
+        stores both alike.
     :ivar order: the key by which the elements of a set are sorted in JSON; None if they compare.
     :ivar parse: from the text of a cell, or of an object's key, to what JSON has.
     """
@@ -132,7 +134,7 @@ class ColumnField(fields.Field[Any]):
         return self.parse(text)
 
     def _compose(self) -> None:
-        """Make the encoding of a collection of those of its elements."""
+        """Make a collection's ``encode`` from those of its elements."""
 
     def _bind_to_schema(self, field_name: str, parent: Any) -> None:
         super()._bind_to_schema(field_name, parent)
@@ -192,7 +194,7 @@ def json_order(encoded: Any, default: Callable[[Any], Any] | None = None) -> str
 
 
 class ListField(ColumnField, fields.List[Any]):
-    """A list of JSON, of any number of elements of one kind."""
+    """A JSON array of any number of elements of one kind."""
 
     default_error_messages = {"invalid": "Not a valid list."}  # noqa: RUF012 - marshmallow's way
     null: Callable[[], Any] | None = list
@@ -219,18 +221,18 @@ class ListField(ColumnField, fields.List[Any]):
 
 
 def _check_length(field: ColumnField, value: Any) -> None:
-    """Refuse what is too long before each of its elements is looked at."""
+    """Refuse a collection that is too long before looking at its elements."""
     for validator in field.validators:
         if isinstance(validator, MostProperties | validate.Length):
             validator(value)
 
 
-#: Values that may have one hash. Those of all doubles that are powers of two share it by 34.
+#: How many different values may share a hash. Among the doubles that are powers of two, 34 do.
 _MAY_COLLIDE = 200
 
 
 def _check_hashes(elements: Iterable[Any]) -> None:
-    """Refuse values made for one hash: a set of them takes the square of their number of steps.
+    """Refuse values crafted to collide: building a set of n of them takes n² steps.
 
     Anybody can foresee the hash of an integer or a UUID (Python, Hashing of numeric types).
     """
@@ -242,7 +244,7 @@ def _check_hashes(elements: Iterable[Any]) -> None:
 
 
 class MostProperties:
-    """Limits the entries of a map: a Length of marshmallow would be a maxLength to apispec."""
+    """Limits the entries of a map. apispec would take marshmallow's Length for a maxLength."""
 
     def __call__(self, value: Any) -> None:
         """Raise a ``ValidationError`` if there are more than a collection may have."""
@@ -250,7 +252,7 @@ class MostProperties:
 
 
 class SetField(ListField):
-    """A list of JSON without an order; it is written in one, so that equal sets look alike."""
+    """A JSON array in any order. It is written sorted, so that equal sets look alike."""
 
     default_error_messages = {"invalid": "Not a valid list."}  # noqa: RUF012 - marshmallow's way
 
@@ -274,17 +276,17 @@ class SetField(ListField):
             _check_hashes(elements)
             return set(elements)
         except TypeError:
-            raise ValidationError("Its elements cannot be in a set of Python.") from None
+            raise ValidationError("Elements of this kind cannot be put in a set.") from None
 
 
 class VectorField(ListField):
-    """A list of JSON of as many numbers as the column has dimensions."""
+    """A JSON array of as many numbers as the column has dimensions."""
 
     null = None
 
 
 class MapField(ColumnField, fields.Dict):
-    """An object of JSON: its keys are the text of the map's keys."""
+    """A JSON object, whose keys are the map's keys as text."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow's way
         "invalid": "Not a valid object.",
@@ -362,7 +364,7 @@ def _items(mapping: Any) -> Iterable[tuple[Any, Any]]:
 
 
 class TupleField(ColumnField, fields.Tuple):
-    """A list of JSON of as many values as the tuple has, each of its kind, or null."""
+    """A JSON array of as many values as the tuple has, each of its own kind or null."""
 
     default_error_messages = {"invalid": "Not a valid list."}  # noqa: RUF012 - marshmallow's way
 
@@ -394,7 +396,7 @@ class TupleField(ColumnField, fields.Tuple):
 
 
 class NestedField(ColumnField, fields.Nested):  # type: ignore[misc]
-    """An object of JSON, whose schema is that of a user type."""
+    """A JSON object with the schema of a user type."""
 
     default_error_messages = {"type": "Not a valid object."}  # noqa: RUF012 - marshmallow's way
 

@@ -1,9 +1,9 @@
 """How single values look in JSON, both ways.
 
-Where a standard says it, it is the standard's form: RFC 3339 for timestamps and times, ISO 8601 for
-durations and for years beyond 9999, RFC 4648 for bytes, RFC 4122 for UUIDs. Every ``encode_...``
-gives what ``orjson`` and ``json`` write alike; every ``decode_...`` takes what they read, or raises
-a ``ValueError`` whose text may be shown to whoever sent it: it never quotes the value.
+The forms are those of standards: RFC 3339 for timestamps and times, ISO 8601 for durations and for
+years beyond 9999, RFC 4648 for bytes, RFC 4122 for UUIDs. Every ``encode_...`` returns what
+``orjson`` and ``json`` write alike; every ``decode_...`` takes what they read, or raises a
+``ValueError`` whose text never quotes the value, so that it may be shown to whoever sent it.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ _DECIMAL_PATTERN = re.compile(r"-?[0-9]+(\.[0-9]+)?([Ee][+-]?[0-9]{1,11})?")
 #: Numbers that JSON lacks (RFC 8259, 6), as ProtoJSON writes them.
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
-#: Digits of a ``decimal`` or ``varint`` that are taken: Python's own limit for turning text into an
-#: integer (``sys.int_info.default_max_str_digits``), which the driver meets when it writes one.
+#: Most digits of a ``decimal`` or ``varint``: Python's own limit for turning text into an integer
+#: (``sys.int_info.default_max_str_digits``), which the driver meets when it writes the value.
 MAX_DIGITS = 4_300
 
 #: Elements that cqlengine allows in a collection.
@@ -66,10 +66,10 @@ _EXACT_DIGITS = 15
 
 _TOO_MANY_DIGITS = f"More than {MAX_DIGITS} digits."
 
-#: Characters of a decimal's text beside its digits: a sign, a point, and an exponent.
+#: Characters of a decimal's text besides its digits: a sign, a point, and an exponent.
 _LONGEST_EXPONENT = len("-.E-12345678901")
 
-#: The smallest integer with more digits than that.
+#: The smallest integer with more than ``MAX_DIGITS`` digits.
 _TOO_LONG = 10**MAX_DIGITS
 
 #: Characters that fill up a base64 text.
@@ -81,7 +81,7 @@ _NANOSECONDS = 1_000_000_000
 
 
 def refuse(problem: str) -> Callable[[Any], Any]:
-    """Return a decoder that takes nothing."""
+    """Return a decoder that refuses every value."""
 
     def decode(_value: Any) -> Any:
         raise ValueError(problem)
@@ -126,7 +126,7 @@ def decode_inet(value: Any) -> str:
     if address is None:
         raise ValueError("Not a valid IP address.")
     if getattr(address, "scope_id", None) is not None:
-        raise ValueError("An IP address without a zone, please: Cassandra stores none.")
+        raise ValueError("IP addresses with a zone cannot be stored.")
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     return socket.inet_ntop(family, address.packed)
 
@@ -136,7 +136,7 @@ def encode_blob(value: Any) -> str:
 
 
 def decode_blob(value: Any) -> bytes:
-    # Before Python 3.13 the library takes padding too many.
+    # Before Python 3.13 the library accepts too much padding.
     if (
         isinstance(value, str)
         and len(value) % 4 == 0
@@ -162,7 +162,7 @@ def decode_uuid(value: Any) -> UUID:
 def decode_time_uuid(value: Any) -> UUID:
     uuid = decode_uuid(value)
     if not has_time(uuid):
-        raise ValueError("Not a UUID of version 1, which has a time.")
+        raise ValueError("Not a version 1 UUID, the kind with a time.")
     return uuid
 
 
@@ -268,9 +268,11 @@ def decode_double(value: Any) -> float:
         if math.isfinite(number):
             return number
         if math.isnan(number):
-            raise ValueError('Not a number of JSON: "NaN" is a string.')
-        # Also what Python makes of a number of JSON that no double holds.
-        raise ValueError('Too large for a double: at most 1.8e308; "Infinity" is a string.')
+            raise ValueError('JSON has no NaN; send the string "NaN".')
+        # Python also reads a JSON number beyond a double's range as infinity.
+        raise ValueError(
+            'Too large for a double: at most 1.8e308. For infinity send the string "Infinity".'
+        )
     raise ValueError("Not a valid number.")
 
 
@@ -284,7 +286,7 @@ def decode_float(value: Any) -> float:
 
 
 def decode_finite(decode: Callable[[Any], float]) -> Callable[[Any], float]:
-    """Return a decoder of numbers that takes no NaN and no infinity."""
+    """Return a decoder of numbers that refuses NaN and infinity."""
 
     def decode_number(value: Any) -> float:
         number = decode(value)
@@ -296,7 +298,7 @@ def decode_finite(decode: Callable[[Any], float]) -> Callable[[Any], float]:
 
 
 def parse_number(text: str) -> Any:
-    """Return the number that a text says, or the text, which then is none, or no finite one."""
+    """Return the number in a text, or the text itself if it is not a JSON number."""
     return float(text) if _NUMBER_PATTERN.fullmatch(text) else text
 
 
@@ -361,7 +363,9 @@ def decode_time(value: Any) -> Time:
             return Time(_nanoseconds(*match.groups()))
     except ValueError:
         pass
-    raise ValueError("Not a valid time, such as 23:59:59.999, with nine such digits at most.")
+    raise ValueError(
+        "Not a valid time, such as 23:59:59.999, with at most nine digits after the point."
+    )
 
 
 def encode_timestamp(value: Any) -> str:
@@ -418,7 +422,7 @@ def encode_duration(value: Duration) -> str:
 def decode_duration(value: Any) -> Duration:
     match = _DURATION_PATTERN.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError("Not a valid duration of ISO 8601, such as P1M2DT3H4M5.6S.")
+        raise ValueError("Not a valid ISO 8601 duration, such as P1M2DT3H4M5.6S.")
     years, months, weeks, days, hours, minutes, seconds = (
         int(number or 0) for number in match.groups()[1:8]
     )
@@ -433,11 +437,11 @@ def decode_duration(value: Any) -> Duration:
 def check_duration(duration: Duration) -> None:
     """Hold a duration to Cassandra's limits.
 
-    :raises ValueError: saying which it breaks.
+    :raises ValueError: naming the limit that it breaks.
     """
     parts = (duration.months, duration.days, duration.nanoseconds)
     if min(parts) < 0 < max(parts):
-        raise ValueError("The months, days and nanoseconds of a duration have one sign.")
+        raise ValueError("The months, days and nanoseconds of a duration must have the same sign.")
     for name, part, limit in zip(
         ("months", "days", "nanoseconds"), parts, (_INT32, _INT32, _INT64), strict=True
     ):

@@ -38,7 +38,7 @@ from .fields import (
 
 
 class FieldMaker(Protocol):
-    """What an entry asks of whoever makes fields, for the types inside."""
+    """From whom an entry gets the fields of the types inside it."""
 
     def field_of(self, column: columns.Column, *, allow_none: bool) -> ColumnField:
         """Return the field of a column inside another."""
@@ -63,10 +63,10 @@ class ColumnType:
     :ivar field: marshmallow's field for the same kind of JSON.
     :ivar encode: from a value to what JSON has; None if JSON has it as it is.
     :ivar decode: from what JSON has to a value; raises ``ValueError`` with a text for whoever sent
-        it, which should not quote the value.
+        it. The text should not quote the value.
     :ivar parse: from a text, in a CSV cell or as an object's key, to what JSON has.
     :ivar order: the key by which encoded values sort; None if they compare with each other.
-    :ivar options: what of a column the field must be told: ``validate``, ``metadata`` and so on.
+    :ivar options: returns the options that a column gives its field, such as ``validate``.
     """
 
     cql: str
@@ -84,8 +84,8 @@ class ColumnType:
     ) -> ColumnField:
         """Return the field of a column.
 
-        :param options: of marshmallow; ``validate`` comes after the rules of the type, ``metadata``
-            over its own.
+        :param options: marshmallow's. ``validate`` is added to the type's rules, ``metadata`` wins
+            over the type's.
         """
         del maker
         base: Any = self.field
@@ -113,8 +113,9 @@ def _as_list(validators: Any) -> list[Any]:
 
 
 def own_rules(column: columns.Column) -> list[Callable[[Any], None]]:
-    """Return a validator for what a program's own column class refuses: its words are for the log,
-    since they may quote the value.
+    """Return a validator that asks a program's own column class.
+
+    What that class says of a value stays the error's cause, for the log: it may quote the value.
     """
     if type(column).validate.__module__ in KNOWN_MODULES:
         return []
@@ -128,7 +129,7 @@ def own_rules(column: columns.Column) -> list[Callable[[Any], None]]:
     return [validate_column]
 
 
-#: Where the columns are whose rules the table knows, and whose values are what the driver gives.
+#: Modules of the columns whose rules the table knows, and whose values are the driver's.
 KNOWN_MODULES = frozenset({columns.__name__, extra.__name__})
 
 
@@ -191,7 +192,7 @@ _COUNTER = ColumnType(
 class _Collection(ColumnType):
     """A type made of others.
 
-    :ivar build: makes its field of those of its elements.
+    :ivar build: makes its field from its elements' fields.
     :ivar has_nulls: whether an element may be null.
     """
 
@@ -389,7 +390,7 @@ def register(column_class: type[columns.Column], column_type: ColumnType) -> Non
 
     Subclasses of ``column_class`` that only validate have the same entry.
 
-    :raises TypeError: if ``column_class`` is no column class.
+    :raises TypeError: if ``column_class`` is not a column class.
     """
     if not (isinstance(column_class, type) and issubclass(column_class, columns.Column)):
         raise TypeError(f"register() takes a column class, not {column_class!r}.")
@@ -399,8 +400,8 @@ def register(column_class: type[columns.Column], column_type: ColumnType) -> Non
 #: Types that JSON libraries know themselves.
 _KNOWN_TO_JSON = (str, int, float, list, tuple, dict)
 
-#: What encodes the values of a Python type: of the kit's own entries. What a program registers is
-#: about its columns, and not about the JSON of every application in the process.
+#: The kit's own encoders, by Python type. An entry that a program registers is about its columns,
+#: not about the JSON of every application in the process.
 _ENCODES = {
     entry.python: entry.encode
     for entry in _TABLE.values()
@@ -435,5 +436,5 @@ def find(column: columns.Column, label: str) -> ColumnType:
     )
 
 
-#: What a subclass may not have if it is to share its base's entry: its values are others.
+#: A subclass that defines one of these has other values than its base, and needs its own entry.
 _CONVERTING = frozenset({"db_type", "to_python", "to_database"})

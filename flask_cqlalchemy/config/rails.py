@@ -29,7 +29,7 @@ class Guardrail:
 
 @dataclass(frozen=True)
 class Guardrails:
-    """All of them. Every one warns unless it is set."""
+    """Every guardrail. Each one warns unless it is set."""
 
     #: A query that says ALLOW FILTERING; it has no number.
     allow_filtering: Guardrail = Guardrail()
@@ -39,7 +39,7 @@ class Guardrails:
     in_values: Guardrail = Guardrail(limit=100)
     #: Partitions of an unlogged or counter batch, which gains nothing by a second one.
     batch_partitions: Guardrail = Guardrail(limit=1)
-    #: Partitions of a logged batch, which is for some, and costs more with each.
+    #: Partitions of a logged batch. A few are what it is for; each one adds cost.
     logged_batch_partitions: Guardrail = Guardrail(limit=10)
     #: Executions of the same statement in one request.
     repeated_statements: Guardrail = Guardrail(limit=50)
@@ -64,7 +64,9 @@ def parse_guardrails(value: object) -> Guardrails:
     rails = Guardrails()
     for name, given in value.items():
         if name not in _NAMES:
-            raise ValueError(f"has {name!r}, which is no guardrail; they are {', '.join(_NAMES)}")
+            raise ValueError(
+                f"has {name!r}, which is not a guardrail; the guardrails are {', '.join(_NAMES)}"
+            )
         try:
             rail = _parse_rail(getattr(rails, name), given, counts=name != "allow_filtering")
         except ValueError as problem:

@@ -154,10 +154,10 @@ class Connection:
     """The connection of one bind of one application, in whichever process uses it.
 
     :param settings: how to connect.
-    :param find_hosts: gives the contact points and the port; it may start local nodes.
-    :param types: gives the user types that a session must know of a keyspace, and of two of one
-        name that which stands for it last.
-    :param find_app: gives the application, which sends the signals.
+    :param find_hosts: returns the contact points and the port; it may start local nodes.
+    :param types: returns the user types to register for a keyspace; where two share a name, the
+        later one wins.
+    :param find_app: returns the application, which sends the signals.
     """
 
     def __init__(
@@ -313,7 +313,7 @@ class Connection:
             live.cluster.shutdown()
 
     def forget(self) -> None:
-        """Drop what a forked process inherited, without a word on the parent's sockets."""
+        """Drop what a forked process inherited. Nothing is sent on the parent's sockets."""
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._attempt = None

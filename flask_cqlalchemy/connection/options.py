@@ -119,7 +119,7 @@ def cluster_options(settings: Settings, hosts: Sequence[str], port: int) -> dict
 
 
 def _uses_gevent() -> bool:
-    """Say whether gevent had replaced the sockets when the driver chose its event loop."""
+    """Return whether gevent had replaced the sockets when the driver chose its event loop."""
     return str(Cluster.connection_class.__name__) == "GeventConnection"
 
 

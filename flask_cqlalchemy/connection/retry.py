@@ -84,7 +84,7 @@ class RetryPolicy(policies.RetryPolicy):  # type: ignore[misc]
 
 
 def reasons(error: NoHostAvailable) -> str:
-    """Say which host failed why."""
+    """Return which host failed, and why."""
     causes = error.errors if isinstance(error.errors, Mapping) else {}
     if not causes:
         return str(error.args[0] if error.args else error)
@@ -101,10 +101,10 @@ OUTAGES = (NoHostAvailable, Unavailable, *_UNANSWERED)
 
 
 def kit_error(error: Any, subject: str, *, idempotent: bool) -> Exception:
-    """Return the kit's error for one of ``OUTAGES``; the error itself if it is none.
+    """Return the kit's error for one of ``OUTAGES``; any other error as it is.
 
     :param subject: what the error names: a table, or what was done.
-    :param idempotent: whether the statement may be applied twice; a timeout of one that may not is
+    :param idempotent: whether the statement may be applied twice. If not, its timeout is an
         ``OutcomeUnknown``.
     """
     if not isinstance(error, OUTAGES) or (isinstance(error, WriteFailure) and idempotent):

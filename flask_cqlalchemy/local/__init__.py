@@ -217,7 +217,7 @@ class LocalCluster:
         connection.close()
 
     def _give_up(self) -> None:
-        """Hang up without a word."""
+        """Hang up, sending nothing."""
         if self._hang_up is not None:
             self._hang_up()
         self._lease = self._hang_up = None

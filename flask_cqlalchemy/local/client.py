@@ -31,7 +31,7 @@ from .settings import CASSANDRA_VERSION, Manifest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Seconds in which a supervisor must be reachable: that long one that is ending may take, and more.
+#: Seconds in which a supervisor must be reachable: more than one that is ending may take.
 _CONNECT_TIMEOUT = 60
 
 #: Bytes at which supervisor.log is begun anew.

@@ -26,7 +26,7 @@ JAVA_MAJOR = 17
 #: Seconds that ``java -version`` may take; it takes 0.04 to 0.3.
 _VERSION_TIMEOUT = 20
 
-#: Said by every error that an installed extra would prevent.
+#: What every error names that installing the extra would prevent.
 INSTALL = 'pip install "Flask-CQLAlchemy[local]"'
 
 

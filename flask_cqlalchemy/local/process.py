@@ -190,7 +190,8 @@ class NodeProcess:
 def kill_left_behind(nodes: Sequence[Node]) -> None:
     """End processes of these nodes that a killed supervisor left behind.
 
-    On Linux there is none. Only a process whose command line has the node's marker is touched.
+    On Linux a node ends with its supervisor, so nothing is left behind. Only a process whose
+    command line has the node's marker is touched.
     """
     for node in nodes:
         try:

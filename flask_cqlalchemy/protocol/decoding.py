@@ -39,7 +39,7 @@ _DOUBLES_UNTIL = datetime(2240, 1, 1)  # noqa: DTZ001
 
 
 def reason(error: Exception) -> str:
-    """Say what is wrong without a word of what the bytes were, which the driver's errors quote."""
+    """Return what is wrong, without the bytes, which the driver's errors quote."""
     if isinstance(error, UnicodeDecodeError):
         return f"not valid {error.encoding.upper()}"
     if isinstance(error, struct.error | IndexError | EOFError):
@@ -99,7 +99,7 @@ def decode_value(cqltype: Any, data: bytes | None, protocol_version: int) -> Any
     """Decode one value, whatever its bytes are.
 
     Unlike the driver's C parser it takes null inside collections, and puts an ``UndecodableValue``
-    in the place of the innermost part that makes no value.
+    in the place of the innermost part that cannot be decoded.
     """
     if data is None:
         return None
@@ -159,7 +159,7 @@ def _make_parser(
 
 
 def _are_exact(timestamps: Iterable[datetime | None]) -> bool:
-    """Say whether the driver's C code, which calculates in doubles, was exact for all of these.
+    """Return whether the driver's C code, which calculates in doubles, was exact for all of these.
 
     Within 2**33 s of 1970 a double is less than half a microsecond off, and the driver rounds to
     microseconds.
@@ -199,7 +199,7 @@ class RowDecoder:
             self._parse_with_doubles = _make_parser(self.names, doubles, protocol_version)
 
     def is_current(self, registered: UserTypeMap) -> bool:
-        """Say whether the classes of all user types are still those that are registered."""
+        """Return whether the classes of all user types are still those that are registered."""
         return all(
             registered.get(known.keyspace, {}).get(known.typename) is known.mapped_class
             for known in self.user_types

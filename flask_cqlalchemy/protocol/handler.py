@@ -1,4 +1,4 @@
-"""The driver's protocol handler of one session, and what it does not let into the log."""
+"""The protocol handler of one session, and the filter that keeps values out of the log."""
 
 from __future__ import annotations
 
@@ -364,14 +364,14 @@ class _PreparedHandler:
 
 
 class _HandlerForInstances:
-    """The same for a request whose rows only instances see, which make their own collections."""
+    """The same for a request whose rows only instances see: they make their own collections."""
 
     def __init__(self, handler: _PreparedHandler) -> None:
         self._handler = handler
         self.encode_message = handler.encode_message
 
     def decode_message(self, *arguments: Any) -> Any:
-        """Decode, with lists in the place of sets and dictionaries in that of the driver's maps."""
+        """Decode, with lists in place of sets and dictionaries in place of the driver's maps."""
         handler = self._handler
         return handler.session_handler.decode_message(
             *arguments, prepared=handler, for_instances=True
@@ -404,7 +404,7 @@ _redaction = _Redaction()
 
 
 def mark_for_instances(statement: BoundStatement) -> None:
-    """Say that only instances will see the rows of a statement.
+    """Mark a statement whose rows only instances will see.
 
     They make collections of their own, so that a set may come as a list and a map as a dictionary.
     """

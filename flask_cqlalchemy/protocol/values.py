@@ -1,6 +1,4 @@
-"""What stands for a cell that Python cannot hold or that cannot be decoded, and what Cassandra asks
-of one.
-"""
+"""Stand-ins for cells that Python cannot represent, and the calendar arithmetic they need."""
 
 from __future__ import annotations
 
@@ -54,7 +52,7 @@ class OutOfRangeTimestamp:
 
 @dataclass(frozen=True, slots=True)
 class UndecodableValue:
-    """Stands for a cell, or a part of one, whose bytes make no value of its type.
+    """Stands for a cell, or a part of one, whose bytes are not a value of its type.
 
     It never holds the bytes. To see them, select ``type_as_blob(column)``.
 
@@ -86,7 +84,7 @@ def milliseconds_of(moment: datetime) -> int:
 
 
 def has_time(uuid: UUID) -> bool:
-    """Say whether Cassandra takes a UUID for one of version 1.
+    """Return whether Cassandra takes a UUID for one of version 1.
 
     ``UUID.version`` is None for those of ``maxTimeuuid()``, whose variant no RFC has.
     """
