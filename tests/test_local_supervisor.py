@@ -179,10 +179,13 @@ def test_a_forked_child_has_no_lease(tmp_path: Path) -> None:
             child.kill()
 
 
-def test_a_forked_child_may_take_a_lease_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "fork", ["os.fork()", "ctypes.PyDLL(None).fork()"], ids=["with hooks", "without hooks"]
+)
+def test_a_forked_child_may_take_a_lease_of_its_own(tmp_path: Path, fork: str) -> None:
     code = (
-        LEASE + "import os\n"
-        "if os.fork() == 0:\n"
+        LEASE + "import ctypes, os\n"
+        f"if {fork} == 0:\n"
         "    cluster.start()\n"
         "    print(cluster.pids[0], flush=True)\n"
         "    time.sleep(600)\n"
