@@ -1,7 +1,7 @@
 """Corrections of cqlengine's own columns, where they lose or alter a value.
 
 ``correct`` replaces single methods of a column, and of those inside it, when a model is made. Each
-function here stands for one method of cqlengine and says what that one does wrong.
+function here stands for one of its methods, and says what is wrong with it.
 """
 
 from __future__ import annotations
