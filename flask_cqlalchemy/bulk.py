@@ -2,7 +2,7 @@
 
 One loop serves every bulk operation: the calling thread takes an item, makes its statement, sends
 it, and waits only while ``concurrency`` statements are under way. So an iterable of any length is
-read no faster than Cassandra takes it, in constant memory, and in the context of whoever calls.
+read no faster than Cassandra takes it, in constant memory, and in the context of the caller.
 """
 
 from __future__ import annotations
@@ -17,29 +17,31 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cassandra.cqlengine import ValidationError
-from cassandra.query import Statement
 
 from .batch import Batch
 from .connection import kit_error
 from .errors import BulkError, CassandraUnavailable, CQLAlchemyError, OutcomeUnknown
-from .instances import given_values, make_light
-from .results import BulkFailure as BulkFailure
-from .results import BulkResult as BulkResult
-from .signals import Observation, StatementInfo, is_observed
-from .writes import (
+from .mapping.instances import given_values, make_light, mark_stored
+from .query.writes import (
     bind_delete,
     bind_insert,
     bind_update,
     check_changes,
     check_columns,
     check_key,
+    choose_writer,
 )
+from .results import BulkFailure as BulkFailure
+from .results import BulkResult as BulkResult
+from .signals import Observation, is_observed
 
 if TYPE_CHECKING:
     from cassandra.cluster import ResponseFuture
 
     from .connection import Connection
-    from .models import BoundModel
+    from .mapping.mapper import Mapper
+    from .query.base import Query
+    from .statements.sending import BoundQuery
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +61,13 @@ Progress = Callable[[int, int], object]
 
 @dataclass(frozen=True)
 class _Request:
-    """A statement to send, and what for.
+    """A query to send, and what for.
 
     :ivar observation: what tells of it, if anybody listens.
     """
 
     item: Any
-    statement: Statement
-    info: StatementInfo
+    query: BoundQuery
     observation: Observation | None = None
 
 
@@ -105,8 +106,8 @@ class _Pipeline:
     def _send(self, request: _Request) -> None:
         find_app = self._connection.find_app
         if is_observed(find_app):
-            request = replace(request, observation=Observation(find_app(), request.info))
-        future = self._connection.session.execute_async(request.statement)
+            request = replace(request, observation=Observation(find_app(), request.query.info))
+        future = self._connection.session.execute_async(request.query.statement)
         future.add_callbacks(
             self._succeed,
             self._fail,
@@ -147,8 +148,8 @@ class _Pipeline:
         future.clear_callbacks()
         error = raised
         if raised is not None:
-            idempotent = bool(request.statement.is_idempotent)
-            error = kit_error(raised, request.info.subject, idempotent=idempotent)
+            idempotent = bool(request.query.statement.is_idempotent)
+            error = kit_error(raised, request.query.info.subject, idempotent=idempotent)
         if request.observation is not None:
             request.observation.note(rows, future)
             request.observation.end(error)
@@ -170,28 +171,116 @@ class _Row:
     stored: dict[str, Any] | None = None
 
 
-#: Makes the statement of a row.
+#: Makes the query of a row.
 _Maker = Callable[[int, Any], _Request]
 
 
-def write(
-    model: type[BoundModel],
+def bulk_create(
+    model: type[Any],
+    rows: Iterable[Any],
+    *,
+    concurrency: int = CONCURRENCY,
+    ttl: int | None = None,
+    on_progress: Progress | None = None,
+    max_failures: int = MAX_FAILURES,
+) -> BulkResult:
+    """Insert many rows, of any iterable, in constant memory.
+
+    :param rows: mappings of columns to values, or new instances. Taken no faster than Cassandra
+        takes them.
+    :param concurrency: statements under way at a time.
+    :param ttl: seconds until the rows vanish.
+    :param on_progress: called with the rows written and those failed, ten times a second at
+        most and once at the end.
+    :param max_failures: after so many no more rows are taken.
+    :returns: how many rows were written.
+    :raises BulkError: if not all of them; its ``result`` says how many were, and which failed
+        why. What ``rows`` itself raises is its cause.
+    """
+    mapper: Mapper = model.__mapper__
+    place, writer = mapper.place(), choose_writer(mapper, "insert")
+
+    def make(index: int, row: Any) -> _Request:
+        given = _given(mapper, row)
+        is_instance = isinstance(row, model)
+        if writer is None:
+            # A copy: saving marks an instance as stored, which this one is not yet.
+            instance = copy.deepcopy(row) if is_instance else model(**given)
+            query = _collect(mapper, lambda batch: instance.batch(batch).ttl(ttl).save())
+            return _Request(_Row(index, row), query)
+        query, stored = bind_insert(mapper, writer, place, given, ttl=ttl, defaults=not is_instance)
+        return _Request(_Row(index, row, stored if is_instance else None), query)
+
+    return _write(mapper, rows, make, concurrency, on_progress, max_failures)
+
+
+def bulk_update(
+    model: type[Any],
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    concurrency: int = CONCURRENCY,
+    on_progress: Progress | None = None,
+    max_failures: int = MAX_FAILURES,
+) -> BulkResult:
+    """Write columns of many rows, without reading them.
+
+    :param rows: mappings, each with the whole primary key and the columns to write; None
+        removes a value. The other parameters, the result and the errors are ``bulk_create``'s.
+    """
+    mapper: Mapper = model.__mapper__
+    place, writer = mapper.place(), choose_writer(mapper, "update")
+
+    def make(index: int, row: Any) -> _Request:
+        given = _given(mapper, row)
+        check_changes(mapper, given)
+        if writer is not None:
+            return _Request(_Row(index, row), bind_update(mapper, writer, place, given))
+        key = {name: value for name, value in given.items() if name in mapper.primary_key}
+        changes = {name: value for name, value in given.items() if name not in key}
+        query = _collect(mapper, lambda batch: model.objects(**key).batch(batch).update(**changes))
+        return _Request(_Row(index, row), query)
+
+    return _write(mapper, rows, make, concurrency, on_progress, max_failures)
+
+
+def bulk_delete(
+    model: type[Any],
+    keys: Iterable[Any],
+    *,
+    concurrency: int = CONCURRENCY,
+    on_progress: Progress | None = None,
+    max_failures: int = MAX_FAILURES,
+) -> BulkResult:
+    """Delete many rows.
+
+    :param keys: whole primary keys, as in ``get_many``, or instances. The other parameters, the
+        result and the errors are ``bulk_create``'s.
+    """
+    mapper: Mapper = model.__mapper__
+    place, writer = mapper.place(), choose_writer(mapper, "delete")
+
+    def make(index: int, given: Any) -> _Request:
+        key = _key_of(mapper, given)
+        if writer is not None:
+            return _Request(_Row(index, given), bind_delete(mapper, writer, place, key))
+        query = _collect(mapper, lambda batch: model.objects(**key).batch(batch).delete())
+        return _Request(_Row(index, given), query)
+
+    return _write(mapper, keys, make, concurrency, on_progress, max_failures)
+
+
+def _write(
+    mapper: Mapper,
     rows: Iterable[Any],
     make: _Maker,
-    *,
     concurrency: int,
     on_progress: Progress | None,
     max_failures: int,
 ) -> BulkResult:
-    """Write all rows.
-
-    :param make: one of ``inserts``, ``updates`` and ``deletes``.
-    :raises BulkError: with the result, if a row was not written; its cause is what the iterable
-        raised, if it did.
-    """
+    """Write all rows; ``make`` makes the query of each."""
     if max_failures < 1:
         raise ValueError(f"max_failures must be at least 1, not {max_failures!r}")
-    connection, _ = model._resolve()
+    connection = mapper.place().connection
     written = 0
     failures: list[BulkFailure] = []
     broken: Exception | None = None
@@ -210,7 +299,7 @@ def write(
             try:
                 request = make(index, row)
             except (CassandraUnavailable, OutcomeUnknown) as error:
-                # Nothing can be prepared, which is no fault of this row.
+                # Nothing can be prepared: the row is not at fault.
                 if index == 0:
                     raise
                 broken = error
@@ -227,7 +316,7 @@ def write(
             failures.append(BulkFailure(row.index, row.given, error))
         else:
             written += 1
-            if isinstance(row.given, model):
+            if isinstance(row.given, mapper.model):
                 _mark_as_stored(row)
         if on_progress is not None and time.monotonic() - last >= PROGRESS_INTERVAL:
             last = time.monotonic()
@@ -237,22 +326,19 @@ def write(
     failures.sort(key=lambda failure: failure.index)
     result = BulkResult(written, tuple(failures))
     if failures or broken:
-        raise BulkError(_message(model, result, broken, max_failures), result) from broken
+        raise BulkError(_message(mapper, result, broken, max_failures), result) from broken
     return result
 
 
 def _mark_as_stored(row: _Row) -> None:
-    instance = row.given
     if row.stored is None:
-        instance._set_persisted()
+        mark_stored(row.given)
     else:
-        make_light(instance, row.stored)
+        make_light(row.given, row.stored)
 
 
-def _message(
-    model: type[BoundModel], result: BulkResult, broken: Exception | None, most: int
-) -> str:
-    parts = [f"{model.__name__}: {result.written} rows were written"]
+def _message(mapper: Mapper, result: BulkResult, broken: Exception | None, most: int) -> str:
+    parts = [f"{mapper.name}: {result.written} rows were written"]
     if result.failures:
         first = result.failures[0]
         parts.append(
@@ -268,137 +354,79 @@ def _message(
     return text
 
 
-def _given(model: type[BoundModel], row: Any) -> Mapping[str, Any]:
-    if isinstance(row, model):
+def _given(mapper: Mapper, row: Any) -> Mapping[str, Any]:
+    if isinstance(row, mapper.model):
         return given_values(row)
     if not isinstance(row, Mapping):
         raise ValidationError(
-            f"{model.__name__}: a row is a mapping of columns to values, or an instance; not "
+            f"{mapper.name}: a row is a mapping of columns to values, or an instance; not "
             f"{type(row).__name__}."
         )
-    check_columns(model, row)
+    check_columns(mapper, row)
     return row
 
 
-def _collect(act: Callable[[Batch], object], model: type[BoundModel]) -> tuple[Any, StatementInfo]:
-    """Return the statement that cqlengine's own code makes, for what the kit has no plan for."""
-    batch = Batch("counter" if model._has_counter else "unlogged")
+def _collect(mapper: Mapper, act: Callable[[Batch], object]) -> BoundQuery:
+    """Return the query that cqlengine's own code makes, for what no statement of the kit's does."""
+    batch = Batch("counter" if mapper.has_counters else "unlogged")
     act(batch)
-    return batch.to_statement()
-
-
-def inserts(model: type[BoundModel], ttl: int | None) -> _Maker:
-    """Return what makes the INSERT of a row.
-
-    :param ttl: seconds until it vanishes.
-    """
-    connection, keyspace = model._resolve()
-    plan = model._write_plan
-
-    def make(index: int, row: Any) -> _Request:
-        given = _given(model, row)
-        is_instance = isinstance(row, model)
-        if plan is None:
-            # A copy: saving marks an instance as stored, which this one is not yet.
-            instance = copy.deepcopy(row) if is_instance else model(**given)
-            statement, info = _collect(lambda batch: instance.batch(batch).ttl(ttl).save(), model)
-            return _Request(_Row(index, row), statement, info)
-        statement, info, stored = bind_insert(
-            model, plan, given, connection, keyspace, ttl=ttl, defaults=not is_instance
-        )
-        return _Request(_Row(index, row, stored if is_instance else None), statement, info)
-
-    return make
-
-
-def updates(model: type[BoundModel]) -> _Maker:
-    """Return what makes the UPDATE of a row that was not read."""
-    connection, keyspace = model._resolve()
-    plan = model._write_plan
-
-    def make(index: int, row: Any) -> _Request:
-        given = _given(model, row)
-        check_changes(model, given)
-        if plan is not None:
-            statement, info = bind_update(model, plan, given, connection, keyspace)
-        else:
-            key = {name: value for name, value in given.items() if name in model._primary_keys}
-            changes = {name: value for name, value in given.items() if name not in key}
-            statement, info = _collect(
-                lambda batch: model.objects(**key).batch(batch).update(**changes), model
-            )
-        return _Request(_Row(index, row), statement, info)
-
-    return make
-
-
-def deletes(model: type[BoundModel]) -> _Maker:
-    """Return what makes the DELETE of a row, by its whole primary key."""
-    connection, keyspace = model._resolve()
-    plan = model._write_plan
-
-    def make(index: int, given: Any) -> _Request:
-        key = _key_of(model, given)
-        if plan is not None:
-            statement, info = bind_delete(model, plan, key, connection, keyspace)
-        else:
-            statement, info = _collect(
-                lambda batch: model.objects(**key).batch(batch).delete(), model
-            )
-        return _Request(_Row(index, given), statement, info)
-
-    return make
+    return batch.to_query()
 
 
 # Reading
 
 
-def get_many(
-    model: type[BoundModel], keys: Iterable[Any], *, concurrency: int = CONCURRENCY
-) -> list[Any]:
-    """Read rows by their keys; see ``CQLAlchemy.get_many``."""
-    connection, _ = model._resolve()
+def get_many(model: type[Any], keys: Iterable[Any], *, concurrency: int = CONCURRENCY) -> list[Any]:
+    """Read many rows by their keys, each from the nodes that have it.
+
+    :param keys: whole primary keys: mappings, tuples in the key's order, or the values of the
+        only column.
+    :param concurrency: statements under way at a time.
+    :returns: an instance for each key, in the order of the keys; None where there is no row.
+    :raises ValidationError: naming the column that a key lacks.
+    :raises CassandraUnavailable: if one of the rows cannot be read.
+    """
+    mapper: Mapper = model.__mapper__
     found: list[Any] = []
 
     def requests() -> Iterator[_Request]:
         for index, given in enumerate(keys):
-            query = model.objects.filter(**_key_of(model, given))
-            _, statement, info = query._bind_select(0)
+            query = model.objects.filter(**_key_of(mapper, given))
             found.append(None)
-            yield _Request(index, statement, info)
+            yield _Request(index, query.bound_select(0))
 
-    everything = model.objects
-    for request, rows, error in _Pipeline(connection, concurrency).run(requests()):
+    everything: Query = model.objects
+    pipeline = _Pipeline(mapper.place().connection, concurrency)
+    for request, rows, error in pipeline.run(requests()):
         if error is not None:
             raise error
         if rows:
-            (found[request.item],) = everything._construct_page(rows)
+            (found[request.item],) = everything.make_items(rows)
     return found
 
 
-def _key_of(model: type[BoundModel], given: Any) -> Mapping[str, Any]:
+def _key_of(mapper: Mapper, given: Any) -> Mapping[str, Any]:
     """Return a whole primary key: from a mapping, an instance, a tuple in the key's order, or the
     value of the only column.
 
-    :raises ValidationError: naming the column that is missing, or that is none of the key.
+    :raises ValidationError: naming the column that is missing, or that is not in the key.
     """
-    names = tuple(model._primary_keys)
-    if isinstance(given, model):
+    names = tuple(mapper.primary_key)
+    if isinstance(given, mapper.model):
         return {name: getattr(given, name) for name in names}
     if not isinstance(given, Mapping):
         values: Sequence[Any] = given if isinstance(given, tuple) else (given,)
         if len(values) != len(names):
             raise ValidationError(
-                f"{model.__name__}: the primary key has {len(names)} columns, "
+                f"{mapper.name}: the primary key has {len(names)} columns, "
                 f"{', '.join(names)}; the key given has {len(values)}."
             )
         given = dict(zip(names, values, strict=True))
     key: Mapping[str, Any] = given
-    check_key(model, key)
+    check_key(mapper, key)
     others = key.keys() - set(names)
     if others:
         raise ValidationError(
-            f"{model.__name__}.{min(others)} is not in the primary key, which is "
-            f"{', '.join(names)}."
+            f"{mapper.name}.{min(others)} is not in the primary key, which is {', '.join(names)}."
         )
     return key

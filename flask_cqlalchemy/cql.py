@@ -10,21 +10,21 @@ from cassandra.query import PreparedStatement, SimpleStatement
 
 from .connection import NOT_SET
 from .errors import SchemaError
-from .signals import describe, first_word
-from .statements import bind
+from .statements.info import StatementInfo, describe, first_word
+from .statements.sending import bind_query
 
 if TYPE_CHECKING:
     from cassandra.cluster import ResultSet
 
     from .connection import Connection
+    from .connection.place import Place
 
 #: Values for the markers of a statement: in order, or by name.
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 
 def execute(
-    connection: Connection,
-    keyspace: str,
+    place: Place,
     cql: str,
     parameters: Parameters | None,
     *,
@@ -44,38 +44,43 @@ def execute(
             "USE would change the keyspace of every thread of this process. Use "
             "`with db.use_keyspace(name):`, or write the keyspace before the table's name."
         )
-    info = describe(cql, _shorten(cql))
+    info, connection = describe(cql, _shorten(cql)), place.connection
     # Before version 5 a statement could not say its keyspace.
     has_keyspace = ProtocolVersion.uses_keyspace_flag(connection.cluster.protocol_version)
-    own_keyspace = keyspace if has_keyspace else None
+    own_keyspace = place.keyspace if has_keyspace else None
     if info.kind == "schema":
-        return _change_schema(connection, cql, parameters, own_keyspace, timeout)
-    prepared = connection.prepare(cql, own_keyspace)
-    bound = bind(prepared, _values(prepared, parameters), info.subject)
-    bound.is_idempotent = info.kind == "select" if idempotent is None else idempotent
-    bound.consistency_level = consistency
-    if fetch_size is not None:
-        bound.fetch_size = fetch_size
-    return connection.execute(bound, timeout=timeout, subject=info)
+        return _change_schema(connection, info, parameters, own_keyspace, timeout)
+    prepared = connection.prepare(cql, own_keyspace, types_of=place.keyspace)
+    query = bind_query(
+        place,
+        info,
+        _values(prepared, parameters),
+        subject=info.subject,
+        idempotent=info.kind == "select" if idempotent is None else idempotent,
+        consistency=consistency,
+        fetch_size=fetch_size,
+        prepared=prepared,
+    )
+    return query.execute(timeout=timeout)
 
 
 def _change_schema(
     connection: Connection,
-    cql: str,
+    info: StatementInfo,
     parameters: Parameters | None,
     keyspace: str | None,
     timeout: float | object | None,
 ) -> ResultSet:
     if parameters:
-        raise ValueError(f"A change of the schema takes no values: {_shorten(cql)}")
+        raise ValueError(f"A change of the schema takes no values: {info.subject}")
     rows = connection.execute(
-        SimpleStatement(cql, keyspace=keyspace),
+        SimpleStatement(info.cql, keyspace=keyspace),
         timeout=connection.settings.schema_timeout if timeout is NOT_SET else timeout,
-        subject=describe(cql, _shorten(cql)),
+        info=info,
     )
     connection.forget_types()
     if not rows.response_future.is_schema_agreed:
-        raise SchemaError(f"The nodes do not agree on the schema yet after: {_shorten(cql)}")
+        raise SchemaError(f"The nodes do not agree on the schema yet after: {info.subject}")
     return rows
 
 
@@ -90,7 +95,7 @@ def _values(prepared: PreparedStatement, parameters: Parameters | None) -> Seque
         wrong = set(names) ^ parameters.keys()
         if wrong:
             name = min(map(str, wrong))
-            what = "has no value" if name in names else "is no marker of the statement"
+            what = "has no value" if name in names else "is not a marker of the statement"
             raise ValueError(f"{subject}: {name} {what}; the markers are {', '.join(names)}.")
         return [parameters[name] for name in names]
     if parameters is not None and (

@@ -33,7 +33,6 @@ from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-    from flask.sansio.scaffold import Scaffold
 
     from .results import BulkResult
 
@@ -182,10 +181,3 @@ class OutcomeUnknown(_PublicServiceUnavailable):
         "The database did not confirm the change, which may or may not have been made. "
         "Please check before you try again."
     )
-
-
-def init_app(app: Scaffold) -> None:
-    """Answer errors with problem documents: the former name of ``problems.init_app``."""
-    from . import problems  # it loads Flask, which the other users of this module do without
-
-    problems.init_app(app)

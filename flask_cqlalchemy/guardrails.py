@@ -15,7 +15,7 @@ from flask import request
 
 from .config import PREFIX, Guardrail, Guardrails
 from .errors import GuardrailError, GuardrailWarning
-from .signals import first_word
+from .statements.info import first_word
 
 if TYPE_CHECKING:
     from cassandra.query import BoundStatement

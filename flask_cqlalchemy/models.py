@@ -1,21 +1,17 @@
 """``db.Model`` and ``db.UserType``: cqlengine's classes, bound to a ``CQLAlchemy`` object.
 
 cqlengine keeps its default keyspace and connection in globals of the process. A bound model asks
-its ``CQLAlchemy`` object instead, which answers for the current application. For cqlengine's own
-code (``BatchQuery``, ``cassandra.cqlengine.management``) each bind stands in cqlengine's registry
-under a name of its own; the registry's default connection is never set, read or replaced.
+its ``CQLAlchemy`` object instead, which answers for the current application.
 """
 
 from __future__ import annotations
 
-import itertools
-import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cassandra import util
-from cassandra.cqlengine import columns
 from cassandra.cqlengine import connection as cqlengine_connection
 from cassandra.cqlengine.models import Model as CQLEngineModel
 from cassandra.cqlengine.models import (
@@ -26,196 +22,32 @@ from cassandra.cqlengine.models import (
 )
 from cassandra.cqlengine.usertype import UserType as CQLEngineUserType
 
-from .columns.corrections import correct
 from .config import DEFAULT_BIND
-from .instances import (
+from .mapping.instances import (
     AliasAttribute,
     FullValues,
     MutableAttribute,
     ScalarAttribute,
     assign_scalar,
-    find_conversions,
-    find_readers,
     restore_state,
     save_state,
 )
-from .query import DMLQuery, QuerySet
-from .signals import StatementInfo
-from .writes import WritePlan, make_write_plan
-from .writes import insert_instance as write_insert_of
-from .writes import update as write_update
+from .mapping.mapper import Mapped, Places, make_mapper
+from .query.stock import DMLQuery
+from .query.writes import insert_instance, save_changes
+from .queryset import QuerySet
 
 if TYPE_CHECKING:
-    from cassandra.cluster import Cluster, ResultSet
     from typing_extensions import Self
 
-    from .connection import Connection
-    from .pagination import Page
+    from .state import Database
 
-
-class Database(Protocol):
-    """What a model asks its ``CQLAlchemy`` object."""
-
-    registry: Registry
-
-    def find_keyspace(self, bind: str) -> str:
-        """Return the keyspace in force for ``bind`` in the current context."""
-        ...
-
-    def find_connection(self, bind: str) -> Connection:
-        """Return the current application's connection for ``bind``."""
-        ...
-
-    def resolve(self, bind: str) -> tuple[Connection, str]:
-        """Return the current application's connection and the keyspace in force for ``bind``."""
-        ...
-
-    @property
-    def paginate(self) -> Callable[..., Page[Any]]:
-        """Returns one page of a query set."""
-        ...
-
-    @property
-    def to_json(self) -> Callable[..., bytes]:
-        """Returns the rows of a query set as JSON."""
-        ...
-
-    def has_app(self) -> bool:
-        """Say whether there is a current application to answer for."""
-        ...
-
-
-#: Texts of statements that a model remembers; beyond, it forgets all and begins anew.
-MOST_TEXTS = 1000
-
-#: Options of a write that an instance may carry (``timestamp()``, ``iff()`` and so on), with which
-#: cqlengine's statements write it.
-_OPTIONS_OF_STATEMENTS = frozenset(
-    {
-        "_timestamp",
-        "_conditional",
-        "_timeout",
-        "_connection",
-        "_if_exists",
-        "_if_not_exists",
-    }
-)
-
-#: All of them; our own INSERT knows these two as well.
-_OPTIONS = _OPTIONS_OF_STATEMENTS | {"_batch", "_ttl"}
-
-
-def _is_set(option: Any) -> bool:
-    return bool(option) and option is not cqlengine_connection.NOT_SET
-
-
-class _RoutedSession:
-    """The part of a driver session that cqlengine's own code uses."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def execute(
-        self, query: Any, parameters: Any = None, timeout: float | object | None = None
-    ) -> ResultSet:
-        return self._connection.execute(query, parameters, timeout=timeout, subject="batch")
-
-
-class _RoutedConnection(cqlengine_connection.Connection):  # type: ignore[misc]
-    """An entry in cqlengine's registry that leads to the current application's connection."""
-
-    def __init__(self, name: str, database: Database, bind: str) -> None:
-        super().__init__(name, hosts=None)
-        self._database = weakref.ref(database)
-        self._bind = bind
-
-    def _find(self) -> Connection:
-        database = self._database()
-        if database is None:
-            raise ReferenceError("the CQLAlchemy object of this model is gone")
-        return database.find_connection(self._bind)
-
-    @property
-    def session(self) -> _RoutedSession:
-        return _RoutedSession(self._find())
-
-    @property
-    def cluster(self) -> Cluster:
-        return self._find().cluster
-
-
-class Registry:
-    """The models and user types of one ``CQLAlchemy`` object, in the order of their definition."""
-
-    _numbers = itertools.count(1)
-
-    def __init__(self, database: Database) -> None:
-        self.models: list[type[BoundModel]] = []
-        self.types: list[type[CQLEngineUserType]] = []
-        self._database = weakref.ref(database)
-        self._number = next(self._numbers)
-        self._names: dict[str, str] = {}
-        weakref.finalize(database, _unregister, self._names)
-
-    def add_model(self, model: type[BoundModel]) -> None:
-        """Add a model; one of the same module and name, as in a reloaded notebook, is replaced."""
-        twins = [known for known in self.models if _same_definition(known, model)]
-        for known in twins:
-            self.models.remove(known)
-        self.models.append(model)
-        for user_type in user_types_of(model):
-            self.add_type(user_type)
-
-    def add_type(self, user_type: type[CQLEngineUserType]) -> None:
-        """Add a user type behind those that its fields need."""
-        for field in user_type._fields.values():
-            for inner in _user_types_in(field):
-                self.add_type(inner)
-        if user_type not in self.types:
-            self.types = [
-                known for known in self.types if not _same_definition(known, user_type)
-            ] + [user_type]
-
-    def types_for(self, keyspace: str) -> list[type[CQLEngineUserType]]:
-        """Return the user types, those last that models of ``keyspace`` use.
-
-        Of two types of one name the last to be registered with a session stands for the name.
-        """
-        own = [model for model in self.models if model.__keyspace__ == keyspace]
-        users = own or [model for model in self.models if not model.__keyspace__]
-        used = {user_type for model in users for user_type in user_types_of(model)}
-        return sorted(self.types, key=lambda user_type: user_type in used)
-
-    def connection_name(self, bind: str) -> str:
-        """Return the name under which cqlengine's registry knows ``bind``."""
-        name = self._names.get(bind)
-        if name is None:
-            name = self._names[bind] = f"flask_cqlalchemy.{self._number}.{bind}"
-            database = self._database()
-            assert database is not None  # noqa: S101 - the registry belongs to it
-            cqlengine_connection._connections[name] = _RoutedConnection(name, database, bind)
-        return name
-
-
-def _unregister(names: dict[str, str]) -> None:
-    for name in names.values():
-        cqlengine_connection._connections.pop(name, None)
-
-
-def _same_definition(one: type, other: type) -> bool:
-    return (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
-
-
-def _user_types_in(column: columns.Column) -> list[type[CQLEngineUserType]]:
-    found: list[type[CQLEngineUserType]] = []
-    columns.resolve_udts(column, found)
-    return found
-
-
-def user_types_of(model: type[BoundModel]) -> Iterator[type[CQLEngineUserType]]:
-    """Yield the user types that the columns of ``model`` name."""
-    for column in model._columns.values():
-        yield from _user_types_in(column)
+#: What a program may have its own version of, that a statement of the kit's own would pass by.
+_STOCK: Mapping[str, Any] = {
+    "__init__": CQLEngineModel.__init__,
+    "validate": CQLEngineModel.validate,
+    "__dmlquery__": DMLQuery,
+}
 
 
 class _ModelMeta(ModelMetaClass):  # type: ignore[misc]
@@ -224,27 +56,27 @@ class _ModelMeta(ModelMetaClass):  # type: ignore[misc]
         model: Any = self
         if _is_clone(name, bases, attrs):
             # Differs in the keyspace at most, which is a part of every key.
+            model.__mapper__ = replace(bases[0].__mapper__, model=model)  # type: ignore[attr-defined]
             return
-        model._filters, model._plans = {}, {}
-        for column in model._columns.values():
+        database: Places | None = getattr(model, "_database", None)
+        if database is None:
+            # BoundModel itself.
+            return
+        overridden = frozenset(
+            each for each, stock in _STOCK.items() if getattr(model, each) is not stock
+        )
+        model.__mapper__ = mapper = make_mapper(model, database, overridden)
+        for column_name, column in mapper.columns.items():
             if '"' in column.db_field_name:
                 raise ModelDefinitionException(
-                    f"{name}.{column.column_name}: the name {column.db_field_name!r} has a quote, "
+                    f"{name}.{column_name}: the name {column.db_field_name!r} has a quote, "
                     "which cqlengine cannot write."
                 )
-            correct(column)
-        model._readers = find_readers(model)
-        model._conversions = find_conversions(model)
-        model._is_plain = model.__init__ is CQLEngineModel.__init__ and not model._is_polymorphic
-        for column_name, column in model._columns.items():
-            read = model._readers.get(column_name)
+            read = mapper.readers.get(column_name)
             attribute = ScalarAttribute(column) if read is None else MutableAttribute(column, read)
             setattr(model, column_name, attribute)
-        # A program's own validation or writes are heard by cqlengine's code alone.
-        is_stock = model.validate is CQLEngineModel.validate and model.__dmlquery__ is DMLQuery
-        model._write_plan = make_write_plan(model) if is_stock else None
-        if model._pk_name is not None and "pk" not in model._columns:
-            model.pk = AliasAttribute(model._pk_name)
+        if mapper.pk is not None and "pk" not in mapper.columns:
+            model.pk = AliasAttribute(mapper.pk)
         if not attrs["__abstract__"]:
             model._database.registry.add_model(model)
 
@@ -259,12 +91,7 @@ def _is_clone(name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> bool
     )
 
 
-def definition_of(model: type[Any]) -> type[Any]:
-    """Return the class that a program has written: cqlengine makes others of it for ``using()``."""
-    return next((kind for kind in model.__mro__ if "_readers" in vars(kind)), model)
-
-
-class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
+class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):  # type: ignore[misc]
     """The base of every ``db.Model``.
 
     Beside what cqlengine documents (``__keyspace__``, ``__table_name__``, ``__options__``,
@@ -277,19 +104,8 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
     __queryset__ = QuerySet
     __dmlquery__ = DMLQuery
     _database: ClassVar[Database]
-    #: What the query set has worked out for this model: arguments of ``filter``, shapes of SELECTs.
-    _filters: ClassVar[dict[str, Any]]
-    _plans: ClassVar[dict[tuple[Any, ...], Any]]
     #: Of a class for another keyspace: those of the models that inherit from it.
     _clones: ClassVar[dict[type[Any], type[Any]]]
-    #: Columns whose values change in place, with what makes one from the row.
-    _readers: ClassVar[dict[str, Callable[[Any], Any]]]
-    #: Scalar columns of a program's own types, with their ``to_python``.
-    _conversions: ClassVar[tuple[tuple[str, Callable[[Any], Any]], ...]]
-    #: Whether a row becomes an instance without ``__init__`` having a say.
-    _is_plain: ClassVar[bool]
-    #: What a write in one plain statement needs; None where cqlengine's have to do it.
-    _write_plan: ClassVar[WritePlan | None]
 
     _values = FullValues()
     # What cqlengine sets on every instance that it makes; a light one has it from the class.
@@ -300,15 +116,16 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
     _is_persisted = True
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in self._columns:
+        mapper = self.__mapper__
+        if name not in mapper.columns:
             super().__setattr__(name, value)
-        elif "_values" in self.__dict__ or name in self._readers:
+        elif "_values" in self.__dict__ or name in mapper.readers:
             self._values[name].setval(value)
         else:
             assign_scalar(self, name, value)
 
     def __delattr__(self, name: str) -> None:
-        column = self._columns.get(name)
+        column = self.__mapper__.columns.get(name)
         if column is None:
             super().__delattr__(name)
         elif column.can_delete:
@@ -331,7 +148,7 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
         # cqlengine asks while it makes the class, too, when there is no application yet.
         if cls.__keyspace__ or not cls._database.has_app():
             return cls.__keyspace__  # type: ignore[no-any-return]
-        return cls._database.find_keyspace(cls.__bind_key__)
+        return cls._database.place(cls.__bind_key__).keyspace
 
     @classmethod
     def column_family_name(cls, include_keyspace: bool = True) -> str:
@@ -340,7 +157,7 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
         :raises NoAppError: if the keyspace is an application's, and there is none.
         """
         if include_keyspace and not cls.__keyspace__:
-            cls._database.find_keyspace(cls.__bind_key__)
+            cls._database.place(cls.__bind_key__)
         return super().column_family_name(include_keyspace)  # type: ignore[no-any-return]
 
     @classmethod
@@ -348,11 +165,11 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
         # cqlengine would find the classes that it makes for another keyspace, too.
         super()._discover_polymorphic_submodels()
         for value, kind in cls._discriminator_map.items():
-            cls._discriminator_map[value] = definition_of(kind)
+            cls._discriminator_map[value] = kind.__mapper__.definition
 
     @classmethod
     def _construct_instance(cls, values: dict[str, Any]) -> BoundModel:
-        original = definition_of(cls)
+        original = cls.__mapper__.definition
         if cls is original or not cls._is_polymorphic:
             return super()._construct_instance(values)  # type: ignore[no-any-return]
         # cqlengine knows no subclass of what it has made for another keyspace.
@@ -367,38 +184,6 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
         return instance
 
     @classmethod
-    def _find_connection(cls, bind: str | None = None) -> Connection:
-        """Return the connection of ``bind``, of the model's own, or of its bind key."""
-        return cls._database.find_connection(bind or cls.__connection__ or cls.__bind_key__)
-
-    @classmethod
-    def _resolve(cls, bind: str | None = None) -> tuple[Connection, str]:
-        """Return the connection and the keyspace of a query, with its user types registered.
-
-        ``bind`` is another way to the nodes: the keyspace stays the model's own.
-        """
-        connection, keyspace = cls._database.resolve(cls.__bind_key__)
-        other = bind or cls.__connection__
-        if other is not None:
-            connection = cls._database.find_connection(other)
-        keyspace = cls.__keyspace__ or keyspace
-        if cls._database.registry.types:
-            connection.register_types(keyspace)
-        return connection, keyspace
-
-    @classmethod
-    def _remember(cls, key: tuple[Any, ...], cql: str) -> StatementInfo:
-        """Return what a statement is, and keep it, so that its text is made once.
-
-        :param key: the keyspace, the kind of statement, and what else its text depends on.
-        """
-        keyspace, kind = key[:2]
-        if len(cls._plans) >= MOST_TEXTS:
-            cls._plans.clear()
-        info = cls._plans[key] = StatementInfo(kind, cls._subject(keyspace), cql, cls)
-        return info
-
-    @classmethod
     def create(cls, **kwargs: Any) -> BoundModel:
         """Insert a row and return its instance.
 
@@ -407,24 +192,13 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
         """
         return cls.objects.create(**kwargs)  # type: ignore[no-any-return]
 
-    @classmethod
-    def _subject(cls, keyspace: str) -> str:
-        """Return what an error names as the table."""
-        return f"{keyspace}.{cls._raw_column_family_name()}"
-
     def update(self, **values: Any) -> BoundModel:
         """Write the columns given, and those changed since the instance was read.
 
         :raises ValidationError: naming the column that does not exist, belongs to the key, or whose
             value cannot be stored.
         """
-        plan = self._write_plan
-        if (
-            plan is not None
-            and self.__dict__.keys().isdisjoint(_OPTIONS)
-            and self.__consistency__ is None
-            and write_update(self, plan, values)
-        ):
+        if save_changes(self, values):
             return self
         return super().update(**values)  # type: ignore[no-any-return]
 
@@ -433,15 +207,8 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
 
         :raises ValidationError: naming the column whose value cannot be stored.
         """
-        plan = self._write_plan
-        if plan is not None and self.__consistency__ is None:
-            state = self.__dict__
-            if self._is_persisted:
-                if state.keys().isdisjoint(_OPTIONS) and write_update(self, plan, {}):
-                    return self
-            elif not any(_is_set(state.get(option)) for option in _OPTIONS_OF_STATEMENTS):
-                write_insert_of(self, plan)
-                return self
+        if save_changes(self, {}) if self._is_persisted else insert_instance(self):
+            return self
         return super().save()  # type: ignore[no-any-return]
 
     @classmethod

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, cast
 import marshmallow
 from cassandra.cqlengine.usertype import BaseUserType
 from marshmallow import ValidationError, fields, missing, validates_schema
+from marshmallow.decorators import POST_DUMP, PRE_DUMP
 from marshmallow.schema import SchemaMeta as _MarshmallowMeta
 from marshmallow.schema import SchemaOpts as _MarshmallowOpts
 
 from .columns import ColumnField, find
-from .columns.table import merge, own_rules
-from .instances import was_read
-from .models import BoundModel, definition_of
+from .columns.table import KNOWN_MODULES, merge, own_rules
+from .mapping.instances import is_stored, was_read
+from .mapping.mapper import Mapped, columns_of, mapper_of
 from .strict_json import read_json
 
 if TYPE_CHECKING:
@@ -47,14 +48,6 @@ _EMPTY_COLLECTIONS = (set, list, dict)
 # Fields
 
 
-def columns_of(model: type[Any]) -> Mapping[str, Column]:
-    """Return the columns of a model, or the fields of a user type, by the names of attributes."""
-    known = getattr(model, "_columns", None) or getattr(model, "_fields", None)
-    if not known:
-        raise TypeError(f"{model!r} has no columns: it is no model and no user type, or empty.")
-    return cast("Mapping[str, Column]", known)
-
-
 class _Maker:
     """Makes the fields of one column: what the column table asks for the types inside."""
 
@@ -73,7 +66,7 @@ class _Maker:
 
 
 def column_field(model: type[Any], name: str) -> ColumnField:
-    """Return the field of a column that nobody has changed."""
+    """Return the field of a column as the column table makes it."""
     column = columns_of(model)[name]
     return _Maker(f"{model.__name__}.{name}").field_of(column, **_rules_of(model, name, column))
 
@@ -83,8 +76,9 @@ def _rules_of(model: type[Any], name: str, column: Column) -> dict[str, Any]:
     rules: dict[str, Any] = {}
     if column.db_field_name != name:
         rules["data_key"] = column.db_field_name
-    if getattr(model, "_discriminator_column_name", None) == name:
-        # The class says it.
+    mapper = mapper_of(model)
+    if mapper is not None and mapper.discriminator == name:
+        # The model's class decides its value.
         return {**rules, "dump_only": True, "allow_none": True}
     needed = bool(column.required or column.is_primary_key)
     rules["allow_none"] = not needed
@@ -139,7 +133,7 @@ def _own_options(model: type[Any]) -> Mapping[str, Any]:
     unknown = own.keys() - columns_of(model).keys()
     if unknown:
         raise ValueError(
-            f"{model.__name__}.__schema_fields__ names {min(unknown)}, which is no column; the "
+            f"{model.__name__}.__schema_fields__ names {min(unknown)}, which is not a column; the "
             f"columns are {', '.join(columns_of(model))}."
         )
     return own
@@ -264,7 +258,7 @@ class SchemaMeta(_MarshmallowMeta):
 
 
 def _is_generated(name: str, bases: list[Any]) -> bool:
-    """Say whether the nearest base that has a field has generated it, and did not declare it."""
+    """Return whether the nearest base that has a field generated it, rather than declared it."""
     nearest = next((base for base in bases if name in base._declared_fields), None)
     return nearest is not None and name in nearest._generated
 
@@ -307,7 +301,8 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
     def _init_fields(self) -> None:
         super()._init_fields()
         # Also when marshmallow has copied a nested schema, to leave out some of its fields.
-        self._row_encoder: Any = None
+        #: What has been worked out from this schema's fields; each module has a key of its own.
+        self.kept: dict[object, Any] = {}
         self._by_subclass: dict[type[Any], Schema] = {}
 
     @property
@@ -322,16 +317,16 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         """Return a value; ``missing`` if an instance was read without this column."""
-        if isinstance(obj, BoundModel) and attr in obj._columns:
+        if isinstance(obj, Mapped) and attr in obj.__mapper__.columns:
             return getattr(obj, attr) if was_read(obj, attr) else missing
         return super().get_attribute(obj, attr, default)
 
     def _serialize(self, obj: Any, *, many: bool = False) -> Any:
-        model = self.opts.model
-        if not many and getattr(model, "_is_polymorphic", False) and isinstance(obj, BoundModel):
-            kind = definition_of(type(obj))
-            if kind is not definition_of(cast("type[Any]", model)):
-                return self._of_subclass(kind)._dump_one(obj)
+        mapper = mapper_of(self.opts.model)
+        if not many and mapper is not None and mapper.is_polymorphic and isinstance(obj, Mapped):
+            model = obj.__mapper__.definition
+            if model is not mapper.definition:
+                return self._of_subclass(model)._dump_one(obj)
         return self._dump_one(obj, many=many)
 
     def _dump_one(self, obj: Any, *, many: bool = False) -> Any:
@@ -363,6 +358,37 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         if model not in derived:
             derived[model] = _derive(cls, model)
         return cast("type[Schema]", derived[model])
+
+    @property
+    def encodes_columns(self) -> bool:
+        """Whether dumping an instance is no more than encoding its columns, one by one: nothing of
+        it is the program's own, so it can be done to rows in its place.
+        """
+        known = self.kept.get("encodes_columns")
+        if known is None:
+            known = self.kept["encodes_columns"] = self._find_whether_it_encodes_columns()
+        return bool(known)
+
+    def _find_whether_it_encodes_columns(self) -> bool:
+        own, mapper = type(self), mapper_of(self.opts.model)
+        if mapper is None:
+            return False
+        attributes = [field.attribute or name for name, field in self.dump_fields.items()]
+        return (
+            len(set(attributes)) == len(attributes)
+            and not self._hooks[PRE_DUMP]
+            and not self._hooks[POST_DUMP]
+            and own.get_attribute is Schema.get_attribute
+            and own._serialize is Schema._serialize
+            and own.dump is Schema.dump
+            and all(
+                isinstance(field, ColumnField)
+                and field.encodes_alone
+                and (field.attribute or name) in mapper.columns
+                and _is_known(mapper.columns[field.attribute or name])
+                for name, field in self.dump_fields.items()
+            )
+        )
 
     # To instances
 
@@ -423,10 +449,10 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         return {name: value for name, value in loaded.items() if name not in filled}
 
     def _change(self, instance: Any, loaded: Mapping[str, Any]) -> Any:
-        if getattr(instance, "_is_persisted", False):
+        if isinstance(instance, Mapped) and is_stored(instance):
             changed = [
                 self._key_of(name)
-                for name in instance._primary_keys
+                for name in instance.__mapper__.primary_key
                 if name in loaded and not self._is_stored_alike(instance, name, loaded[name])
             ]
             if changed:
@@ -440,8 +466,8 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         return instance
 
     def _is_stored_alike(self, instance: Any, name: str, value: Any) -> bool:
-        """Say whether an instance's value of a key is, to Cassandra, the one that was loaded."""
-        column, kept = instance._columns[name], getattr(instance, name)
+        """Return whether an instance's value of a key is, to Cassandra, the one that was loaded."""
+        column, kept = instance.__mapper__.columns[name], getattr(instance, name)
         stored, given = _bytes_of(column, kept), _bytes_of(column, value)
         return bool(kept == value) or (stored is not None and stored == given)
 
@@ -456,11 +482,13 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
     def _check_key(self, data: Mapping[str, Any], **context: Any) -> None:
         """Hold the primary key to Cassandra's limits."""
         del context
-        model = self.opts.model
-        partition = getattr(model, "_partition_keys", {})
+        mapper = mapper_of(self.opts.model)
+        if mapper is None:
+            return
+        partition = mapper.partition_key
         serialized = {
             name: _bytes_of(column, data[name])
-            for name, column in getattr(model, "_primary_keys", {}).items()
+            for name, column in mapper.primary_key.items()
             if data.get(name) is not None
         }
         sizes = {name: len(value) for name, value in serialized.items() if value is not None}
@@ -482,6 +510,13 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
             )
 
 
+def _is_known(column: Column) -> bool:
+    """Return whether a row has a column's values as an instance has them, at any depth."""
+    return type(column).to_python.__module__ in KNOWN_MODULES and all(
+        map(_is_known, column.sub_types)
+    )
+
+
 def _bytes_of(column: Column, value: Any) -> bytes | None:
     """Return a value as it is stored; None if it is none of the column's."""
     try:
@@ -495,7 +530,7 @@ def _bytes_of(column: Column, value: Any) -> bytes | None:
 
 #: What a schema keeps of its fields.
 _OF_FIELDS = frozenset(
-    {"declared_fields", "fields", "load_fields", "dump_fields", "_row_encoder", "_by_subclass"}
+    {"declared_fields", "fields", "load_fields", "dump_fields", "kept", "_by_subclass"}
 )
 
 
@@ -519,7 +554,8 @@ _CLASS, _SCHEMA = "schema class", "its schema"
 
 def schema_class_for(model: type[Any]) -> type[Schema]:
     """Return the ``AutoSchema`` of a model or user type, which is made once."""
-    model = definition_of(model)
+    mapper = mapper_of(model)
+    model = mapper.definition if mapper is not None else model
     known: type[Schema] | None = vars(model).get(_CLASS)
     if known is None:
         known = _derive(AutoSchema, model)
@@ -529,7 +565,8 @@ def schema_class_for(model: type[Any]) -> type[Schema]:
 
 def schema_for(model: type[Any]) -> Schema:
     """Return a schema of ``schema_class_for(model)``: the one by which instances become JSON."""
-    model = definition_of(model)
+    mapper = mapper_of(model)
+    model = mapper.definition if mapper is not None else model
     known: Schema | None = vars(model).get(_SCHEMA)
     if known is None:
         known = schema_class_for(model)()

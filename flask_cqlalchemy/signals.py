@@ -12,17 +12,15 @@ Cassandra: a read of three pages is three. As long as nobody listens, nothing is
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from blinker import Namespace
 
-if TYPE_CHECKING:
-    from .models import BoundModel
+from .statements.info import StatementInfo
 
 __all__ = ["Outcome", "StatementInfo", "after_statement", "before_statement"]
 
@@ -34,25 +32,6 @@ before_statement = _signals.signal("cqlalchemy-before-statement")
 #: Sent after a statement, whether it succeeded or not, with ``statement: StatementInfo`` and
 #: ``outcome: Outcome``.
 after_statement = _signals.signal("cqlalchemy-after-statement")
-
-
-@dataclass(frozen=True)
-class StatementInfo:
-    """What a statement is.
-
-    :ivar kind: ``select``, ``insert``, ``update``, ``delete``, ``batch``, ``schema`` or ``other``.
-    :ivar subject: the table with its keyspace, or what is known in its place.
-    :ivar cql: the text, with markers where the values are; of a batch, one statement per line.
-    :ivar model: None for plain CQL, and for a batch over several models.
-    """
-
-    kind: str
-    subject: str
-    cql: str
-    model: type[BoundModel] | None = None
-
-    def __str__(self) -> str:
-        return self.subject
 
 
 @dataclass(frozen=True)
@@ -71,29 +50,8 @@ class Outcome:
     error: Exception | None = None
 
 
-_KINDS = {
-    **{kind.upper(): kind for kind in ("select", "insert", "update", "delete")},
-    "BEGIN": "batch",
-    **dict.fromkeys(("CREATE", "ALTER", "DROP", "TRUNCATE"), "schema"),
-}
-
-#: Blanks and comments before the first word (CQL has three sorts of comments).
-_FIRST_WORD = re.compile(r"(?:\s|(?:--|//)[^\r\n]*(?:[\r\n]|$)|/\*.*?\*/)*(\w*)", re.DOTALL)
-
-
-def first_word(cql: str) -> str:
-    """Return the keyword that a statement begins with, in capitals; "" if there is none."""
-    found = _FIRST_WORD.match(cql)
-    return found[1].upper() if found else ""
-
-
-def describe(cql: str, subject: str) -> StatementInfo:
-    """Return what can be said of a statement that no model made."""
-    return StatementInfo(_KINDS.get(first_word(cql), "other"), subject, cql)
-
-
 def is_observed(find_app: Callable[[], Any]) -> bool:
-    """Say whether anybody listens to this application.
+    """Return whether anybody listens to this application.
 
     :param find_app: gives the application; only asked if anybody listens to some.
     """

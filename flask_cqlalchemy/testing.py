@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cassandra import InvalidRequest
 from cassandra.cluster import ResponseFuture
 from cassandra.cqlengine.management import _get_create_table
 from cassandra.metadata import TableMetadata, protect_name
@@ -23,13 +24,18 @@ from cassandra.query import BatchStatement, BoundStatement, PreparedStatement, S
 
 from .config import Settings
 from .connection import Connection
-from .extension import EXTENSION_NAME, CQLAlchemy
+from .extension import CQLAlchemy
+from .state import EXTENSION_NAME
+from .statements.info import describe
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from flask import Flask
     from typing_extensions import Self
+
+    from .mapping.mapper import Mapper
+    from .state import Database
 
 #: A table with more partitions than this is truncated: deleting them would take longer.
 MOST_PARTITIONS = 100
@@ -67,7 +73,7 @@ class RunningCluster:
 def parse_hosts(text: str) -> RunningCluster:
     """Read ``host[:port],...``; the port, where one is given, is that of every host.
 
-    :raises ValueError: if the ports differ or are no numbers.
+    :raises ValueError: if the ports differ or are not numbers.
     """
     hosts, ports = [], set()
     for item in text.split(","):
@@ -169,10 +175,11 @@ class Cleaner:
         del kind, error, trace
         if self._drop_keyspaces:
             for keyspace in sorted(self._keyspaces):
+                cql = f"DROP KEYSPACE IF EXISTS {protect_name(keyspace)}"
                 self._connection.execute(
-                    f"DROP KEYSPACE IF EXISTS {protect_name(keyspace)}",
+                    cql,
                     timeout=self._connection.settings.schema_timeout,
-                    subject=f"keyspace {keyspace}",
+                    info=describe(cql, f"keyspace {keyspace}"),
                 )
         self._connection.close()
 
@@ -188,7 +195,7 @@ class Cleaner:
         with database.outside_context(app), ExitStack() as stack:
             keyspaces = self._check_keyspaces(database)
             self._sync(database)
-            for connection in {database.find_connection(bind) for bind in database.binds}:
+            for connection in database.connections:
 
                 def listen(future: ResponseFuture) -> None:
                     written.update(_written_tables(future.query, future.session))
@@ -205,11 +212,20 @@ class Cleaner:
 
     def empty(self, tables: Iterable[Table]) -> None:
         """Remove every row of ``tables``, those of one step for all tables at once."""
+        wanted = list(tables)
+        try:
+            self._empty(wanted)
+        except InvalidRequest:
+            # What this connection has read may still have a table that the test has dropped.
+            self._connection.cluster.refresh_schema_metadata()
+            self._empty(wanted)
+
+    def _empty(self, tables: Sequence[Table]) -> None:
         found = [self._metadata(table) for table in tables]
         live = [table for table in found if table is not None]
         counters = [table for table in live if _has_counters(table)]
-        plain = [table for table in live if not _has_counters(table)]
-        self._truncate(counters + self._delete_partitions(plain))
+        others = [table for table in live if not _has_counters(table)]
+        self._truncate(counters + self._delete_partitions(others))
 
     def _delete_partitions(self, tables: Sequence[TableMetadata]) -> list[TableMetadata]:
         """Delete the partitions of ``tables``; return the tables that need a TRUNCATE."""
@@ -251,9 +267,8 @@ class Cleaner:
             self._tombstones.pop((table.keyspace_name, table.name), None)
 
     def _check_keyspaces(self, database: CQLAlchemy) -> set[str]:
-        used = {model._get_keyspace() for model in database.models}
-        keyspaces = {name for name in used if name} | {
-            database.find_keyspace(bind) for bind in database.binds
+        keyspaces = {mapper.place().keyspace for mapper in _mappers(database)} | {
+            database.place(bind).keyspace for bind in database.binds
         }
         for name in sorted(keyspaces):
             if not name.startswith(self._prefix):
@@ -268,8 +283,8 @@ class Cleaner:
     def _sync(self, database: CQLAlchemy) -> None:
         """Sync once for each set of table definitions, not for each test."""
         wanted = {
-            ((model._get_keyspace() or "", model._raw_column_family_name()), _definition(model))
-            for model in database.models
+            ((mapper.place().keyspace, mapper.table), _definition(mapper))
+            for mapper in _mappers(database)
         }
         if not wanted <= self._synced:
             database.sync_db()
@@ -298,9 +313,12 @@ class Cleaner:
         return prepared
 
 
-def _definition(model: Any) -> str:
-    indexes = [column.db_field_name for column in model._columns.values() if column.index]
-    return f"{_get_create_table(model)} {indexes}"
+def _mappers(database: Database) -> list[Mapper]:
+    return [model.__mapper__ for model in database.registry.models]
+
+
+def _definition(mapper: Mapper) -> str:
+    return f"{_get_create_table(mapper.model)} {mapper.indexed}"
 
 
 def _has_counters(table: TableMetadata) -> bool:

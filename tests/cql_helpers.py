@@ -43,7 +43,7 @@ def sent(database: CQLAlchemy) -> Iterator[list[Any]]:
         if future.query is not None:
             found.append(future.query)
 
-    connection = database.find_connection()
+    connection = database.place().connection
     connection.session  # noqa: B018 - what opens it is not the block's
     connection.add_listener(listen)
     try:

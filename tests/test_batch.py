@@ -23,7 +23,7 @@ from cassandra.query import BatchStatement, BatchType, BoundStatement
 from flask import Flask
 
 from flask_cqlalchemy import Batch, BatchTooLarge, CQLAlchemy
-from flask_cqlalchemy.batch import MOST_IN_BATCH
+from flask_cqlalchemy.statements.sizes import MOST_IN_BATCH
 
 from .cql_helpers import application, model, sent
 
@@ -321,7 +321,7 @@ def test_a_batch_is_in_the_keyspace_of_the_moment_of_each_write(
 @pytest.fixture
 def second_keyspace(cql: CQLAlchemy) -> Iterator[str]:
     """Another keyspace with the table of Note."""
-    name = f"{cql.find_keyspace()}_2"
+    name = f"{cql.place().keyspace}_2"
     cql.create_keyspace_simple(name, 1)
     with cql.use_keyspace(name):
         cql.sync_table(model(cql, "Note"))
@@ -477,7 +477,7 @@ def test_cqlengines_batch_sends_prepared_statements_with_its_options(cql: CQLAlc
     note = model(cql, "Note")
     found, listen = messages(cql)
     called: list[str] = []
-    connection = cql.find_connection()
+    connection = cql.place().connection
     connection.add_listener(listen)
     with BatchQuery(
         batch_type=StockBatchType.Unlogged, consistency=ConsistencyLevel.ONE, timestamp=NOON
@@ -778,7 +778,7 @@ def fill_counters(visits: Any, batch: Batch) -> None:
 
 def counted_by_cassandra(batch: Batch, session: Any) -> int:
     """The bytes of which Cassandra warns when it is sent the batch."""
-    statement, _ = batch.to_statement()
+    statement = batch.to_query().statement
     response = session.execute(statement).response_future
     (warning,) = [text for text in response.warnings or () if "is of size" in text]
     found = re.search(r"is of size (\d+), exceeding", warning)
@@ -874,7 +874,7 @@ def test_a_logged_batch_that_is_too_large_is_refused_before_anything_is_sent(
         for number in range(60):
             note.batch(batch).create(id=number, text="x" * KIB)
     assert str(caught.value) == (
-        f"{cql.find_keyspace()}.note: a logged batch of 60 statements, 64 KiB, on 60 partitions; "
+        f"{cql.place().keyspace}.note: a logged batch of 60 statements, 64 KiB, on 60 partitions; "
         "Cassandra takes 50 KiB (CASSANDRA_BATCH_SIZE) and 65535 statements. Use "
         "smaller batches, or writes that need no batch: db.bulk_create()."
     )
@@ -894,7 +894,7 @@ def test_a_counter_batch_that_is_too_large_is_refused_before_anything_is_sent(
         for number in range(900):
             visits.objects(page=f"a page of the site, number {number}").batch(batch).update(count=1)
     assert str(caught.value).startswith(
-        f"{cql.find_keyspace()}.visits: a counter batch of 900 statements, "
+        f"{cql.place().keyspace}.visits: a counter batch of 900 statements, "
     )
     assert statements == []
 
@@ -924,11 +924,11 @@ def test_more_statements_than_the_protocol_allows_are_refused_in_a_logged_batch(
     line = model(cql, "Line")
     batch = cql.batch()
     line.batch(batch).create(book="long", number=1)
-    batch._contents.entries *= MOST_IN_BATCH + 1
+    batch.contents.entries *= MOST_IN_BATCH + 1
     with sent(cql) as statements, pytest.raises(BatchTooLarge) as caught:
         batch.execute()
     assert str(caught.value).startswith(
-        f"{cql.find_keyspace()}.line: a logged batch of 65536 statements, "
+        f"{cql.place().keyspace}.line: a logged batch of 65536 statements, "
     )
     assert statements == []
 
@@ -941,15 +941,15 @@ def test_a_partition_beyond_what_the_protocol_takes_is_cassandras_error(cql: CQL
     assert line.objects.count() == 0
 
 
-def test_to_statement_sends_nothing(cql: CQLAlchemy) -> None:
+def test_to_query_sends_nothing(cql: CQLAlchemy) -> None:
     note = model(cql, "Note")
     batch = cql.batch()
     with pytest.raises(CQLEngineException, match="There is nothing to write"):
-        batch.to_statement()
+        batch.to_query()
     with sent(cql) as statements, warnings.catch_warnings():
         note.batch(batch).create(id=1)
-        single, _ = batch.to_statement()
+        single = batch.to_query().statement
         note.batch(batch).create(id=2)
-        both, _ = batch.to_statement()
+        both = batch.to_query().statement
     assert (type(single), type(both)) == (BoundStatement, BatchStatement)
     assert statements == []

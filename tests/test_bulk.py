@@ -170,7 +170,7 @@ def test_rows_are_taken_no_faster_than_they_are_written(cql: CQLAlchemy, concurr
 
         future.add_callbacks(done, done)
 
-    connection = cql.find_connection()
+    connection = cql.place().connection
     connection.add_listener(count)
     try:
         cql.bulk_create(item, rows(), concurrency=concurrency)
@@ -394,7 +394,7 @@ def test_new_instances_are_written_and_then_updated(cql: CQLAlchemy) -> None:
         rows[7].value = 99.0
         rows[7].save()
         rows[8].save()
-    keyspace = cql.find_keyspace()
+    keyspace = cql.place().keyspace
     assert [text_of(statement) for statement in statements] == [
         f'UPDATE {keyspace}.reading SET "v" = ? WHERE "sensor" = ? AND "at" = ?'
     ]
@@ -511,7 +511,7 @@ def test_static_columns_are_written(cql: CQLAlchemy) -> None:
 
 def test_the_keyspace_in_force_is_that_of_the_rows(cql: CQLAlchemy) -> None:
     item = model(cql, "Item")
-    other = f"{cql.find_keyspace()}_2"
+    other = f"{cql.place().keyspace}_2"
     cql.create_keyspace_simple(other, 1)
     try:
         with cql.use_keyspace(other):

@@ -40,9 +40,9 @@ def run(app: Flask, *arguments: str, answer: str | None = None) -> Result:
 def synced(app: Flask, database: CQLAlchemy) -> str:
     """The keyspace, with the tables in it."""
     with app.app_context():
-        database.drop_all() if database.find_keyspace() in _keyspaces(database) else None
+        database.drop_all() if database.place().keyspace in _keyspaces(database) else None
         database.sync_db()
-        return database.find_keyspace()
+        return database.place().keyspace
 
 
 def _keyspaces(db: CQLAlchemy) -> set[str]:

@@ -39,8 +39,9 @@ from flask_cqlalchemy import (
 )
 from flask_cqlalchemy.config import Settings, SSLSettings
 from flask_cqlalchemy.connection import RetryPolicy, cluster_options, translated
-from flask_cqlalchemy.query import QuerySet
-from flask_cqlalchemy.statements import is_idempotent
+from flask_cqlalchemy.query.base import Query
+from flask_cqlalchemy.statements.compiling import is_idempotent
+from flask_cqlalchemy.statements.info import describe
 
 
 @contextmanager
@@ -53,9 +54,10 @@ def application(config: dict[str, Any], **options: object) -> Iterator[tuple[Fla
 
     @app.get("/")
     def index() -> str:
-        connection = db.find_connection()
+        connection = db.place().connection
         statement = SimpleStatement("SELECT cluster_name FROM system.local", is_idempotent=True)
-        return str(connection.execute(statement, subject="system.local").one()["cluster_name"])
+        info = describe(statement.query_string, "system.local")
+        return str(connection.execute(statement, info=info).one()["cluster_name"])
 
     @app.get("/plain")
     def plain() -> str:
@@ -86,10 +88,10 @@ def sockets_to(port: int) -> int:
 def test_the_first_query_connects(cassandra_config: dict[str, Any]) -> None:
     with application(cassandra_config) as (app, db):
         with app.app_context():
-            assert not db.find_connection().is_open
+            assert not db.place().connection.is_open
         assert app.test_client().get("/").status_code == 200
         with app.app_context():
-            assert db.find_connection().is_open
+            assert db.place().connection.is_open
 
 
 def test_connect_and_close_are_public(cassandra_config: dict[str, Any]) -> None:
@@ -98,7 +100,7 @@ def test_connect_and_close_are_public(cassandra_config: dict[str, Any]) -> None:
         first = db.session
         db.close()
         assert first.is_shutdown
-        assert not db.find_connection().is_open
+        assert not db.place().connection.is_open
         assert db.session is not first
 
 
@@ -309,7 +311,7 @@ def test_a_forked_child_has_a_connection_of_its_own(cassandra_config: dict[str, 
         port = cassandra_config["CASSANDRA_PORT"]
 
         def child() -> str:
-            before = db.find_connection().is_open
+            before = db.place().connection.is_open
             row = db.session.execute("SELECT cluster_name FROM system.local").one()
             local_ports = {
                 each.laddr.port
@@ -350,20 +352,20 @@ def test_a_child_of_an_eager_application_reconnects(cassandra_config: dict[str, 
         application(cassandra_config, CASSANDRA_LAZY_CONNECT=False) as (app, db),
         app.app_context(),
     ):
-        assert db.find_connection().is_open
+        assert db.place().connection.is_open
         assert _in_child(lambda: app.test_client().get("/").status_code) == "200"
 
 
 def test_a_statement_that_takes_too_long_is_a_503(cassandra_config: dict[str, Any]) -> None:
     with application(cassandra_config) as (app, db), app.app_context():
-        connection = db.find_connection()
+        connection = db.place().connection
         read = SimpleStatement("SELECT * FROM system.local", is_idempotent=True)
         with pytest.raises(RequestTimedOut) as caught:
-            connection.execute(read, timeout=1e-6, subject="system.local")
+            connection.execute(read, timeout=1e-6, info=describe("", "system.local"))
         assert str(caught.value).startswith("system.local: no answer in time")
         write = SimpleStatement("SELECT * FROM system.local", is_idempotent=False)
         with pytest.raises(OutcomeUnknown):
-            connection.execute(write, timeout=1e-6, subject="system.local")
+            connection.execute(write, timeout=1e-6, info=describe("", "system.local"))
 
 
 def test_a_missing_replica_is_explained() -> None:
@@ -440,7 +442,7 @@ def test_the_kit_knows_which_statements_are_idempotent() -> None:
 
     made: list[BaseCQLStatement] = []
 
-    class Recording(QuerySet):
+    class Recording(Query):
         def _execute(self, statement: BaseCQLStatement) -> None:
             made.append(statement)
 

@@ -18,7 +18,7 @@ from cassandra.cqlengine import ValidationError
 from flask import Flask
 
 from flask_cqlalchemy import CQLAlchemy
-from flask_cqlalchemy.conversions import as_stored
+from flask_cqlalchemy.mapping.conversions import as_stored
 from flask_cqlalchemy.protocol import OutOfRangeTimestamp
 
 from .cql_helpers import application, model, user_type

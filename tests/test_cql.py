@@ -123,7 +123,7 @@ WRONG_VALUES: list[tuple[str, Any, type[Exception], str]] = [
         INSERT,
         {"blog": "b", "id": 1, "title": "x", "votes": 1},
         ValueError,
-        f"{INSERT}: votes is no marker of the statement; the markers are blog, id, title.",
+        f"{INSERT}: votes is not a marker of the statement; the markers are blog, id, title.",
     ),
     (INSERT, {}, ValueError, f"{INSERT}: blog has no value; the markers are blog, id, title."),
     (
@@ -308,7 +308,7 @@ def test_without_an_application_there_is_no_keyspace(database: CQLAlchemy) -> No
 
 def test_a_statement_is_prepared_once(cql: CQLAlchemy) -> None:
     text = "SELECT votes, title FROM post WHERE blog = ?"
-    connection = cql.find_connection()
+    connection = cql.place().connection
     before = connection.statement_metrics.prepared
     for number in range(10):
         cql.execute(text, [str(number)])
@@ -383,7 +383,7 @@ def test_a_batch_may_be_written_in_cql(cql: CQLAlchemy) -> None:
 @pytest.fixture
 def keyspaces(cql: CQLAlchemy) -> Iterator[list[str]]:
     """Three keyspaces with a table ``post`` that says where it is."""
-    names = [f"{cql.find_keyspace()}_{number}" for number in range(3)]
+    names = [f"{cql.place().keyspace}_{number}" for number in range(3)]
     for name in names:
         cql.create_keyspace_simple(name, 1)
         with cql.use_keyspace(name):
@@ -397,7 +397,7 @@ def keyspaces(cql: CQLAlchemy) -> Iterator[list[str]]:
 def test_each_thread_reads_in_its_own_keyspace(
     cql: CQLAlchemy, app: Flask, keyspaces: list[str]
 ) -> None:
-    cql.execute(INSERT, ["b", 1, cql.find_keyspace()])
+    cql.execute(INSERT, ["b", 1, cql.place().keyspace])
 
     def read(name: str) -> set[str]:
         with app.app_context(), cql.use_keyspace(name):
@@ -407,7 +407,7 @@ def test_each_thread_reads_in_its_own_keyspace(
                 for row in cql.execute("SELECT title FROM post WHERE blog = ?", ["b"])
             }
 
-    names = [*keyspaces, cql.find_keyspace()]
+    names = [*keyspaces, cql.place().keyspace]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(read, names)) == [{name} for name in names]
 
@@ -435,7 +435,7 @@ def test_a_table_is_made_in_the_keyspace_in_force(cql: CQLAlchemy, keyspaces: li
 
 def test_a_change_of_the_schema_may_take_the_schema_timeout(cql: CQLAlchemy) -> None:
     seen: list[float] = []
-    connection = cql.find_connection()
+    connection = cql.place().connection
 
     def listen(future: Any) -> None:
         seen.append(future.timeout)

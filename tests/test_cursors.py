@@ -14,6 +14,7 @@ from cassandra.util import SortedSet
 from flask import Flask
 
 from flask_cqlalchemy import ConfigError, CQLAlchemy, CQLAlchemyError, InvalidCursor
+from flask_cqlalchemy.config import Settings
 from flask_cqlalchemy.pagination.cursors import (
     LONGEST,
     LONGEST_WITH_EARLIER,
@@ -30,9 +31,6 @@ from flask_cqlalchemy.pagination.cursors import (
 
 DIGEST = digest_of(["Post", "blog.post"])
 NOW = 1_700_000_000
-
-#: Seconds for which a cursor is good here.
-MAX_AGE = 86_400.0
 PUBLIC = "This link to a page is no longer valid. Please start from the first page."
 
 ALTERED = (
@@ -41,7 +39,11 @@ ALTERED = (
 )
 
 
-def sealer_of(secret: str | bytes = "one", *fallbacks: str, max_age: float = MAX_AGE) -> Sealer:
+#: Seconds for which a cursor is good here.
+AGE = Settings().cursor_age
+
+
+def sealer_of(secret: str | bytes = "one", *fallbacks: str, max_age: float = AGE) -> Sealer:
     app = Flask("cursors", root_path=".")
     app.config.update(SECRET_KEY=secret, SECRET_KEY_FALLBACKS=list(fallbacks) or None)
     return Sealer(keys_of(app), max_age)

@@ -45,7 +45,7 @@ def make_app(cassandra_config: dict[str, Any]) -> Iterator[MakeApp]:
 def keyspaces(app: Flask, database: CQLAlchemy) -> Iterator[list[str]]:
     """Four names of keyspaces that do not exist, dropped after the test."""
     with app.app_context():
-        names = [f"{database.find_keyspace()}_{number}" for number in range(4)]
+        names = [f"{database.place().keyspace}_{number}" for number in range(4)]
         yield names
         for name in names:
             database.session.execute(f"DROP KEYSPACE IF EXISTS {name}", timeout=60)
@@ -64,14 +64,14 @@ def test_init_app_connects_nothing(make_app: MakeApp, unused_port: int) -> None:
     app = make_app(db, CASSANDRA_PORT=unused_port)
     assert app.extensions["cqlalchemy"] is db
     with app.app_context():
-        assert not db.find_connection().is_open
+        assert not db.place().connection.is_open
 
 
 def test_init_app_connects_when_it_is_told_to(make_app: MakeApp) -> None:
     db = CQLAlchemy()
     app = make_app(db, CASSANDRA_LAZY_CONNECT=False)
     with app.app_context():
-        assert db.find_connection().is_open
+        assert db.place().connection.is_open
 
 
 def test_an_eager_application_without_cassandra_says_where_it_looked(
@@ -104,7 +104,7 @@ def test_the_constructors_application_needs_no_context(cassandra_config: dict[st
     app = Flask(__name__)
     app.config.from_mapping(cassandra_config)
     db = CQLAlchemy(app)
-    assert db.find_keyspace() == cassandra_config["CASSANDRA_KEYSPACE"]
+    assert db.place().keyspace == cassandra_config["CASSANDRA_KEYSPACE"]
     db.close()
 
 
@@ -190,7 +190,7 @@ def test_a_bind_has_a_keyspace_of_its_own(make_app: MakeApp, keyspaces: list[str
         Live.create(id=2)
         assert Archived.column_family_name() == f"{keyspaces[1]}.archived"
         assert [row.id for row in Archived.all()] == [1]
-        assert db.find_connection("archive") is db.find_connection("default")
+        assert db.place("archive").connection is db.place("default").connection
         assert Live.objects.using(connection="archive").get(id=2).id == 2
 
 
@@ -214,7 +214,7 @@ def test_using_another_bind_keeps_the_models_keyspace(
 
 def test_a_bind_that_is_not_configured_is_named(app: Flask, database: CQLAlchemy) -> None:
     with app.app_context(), pytest.raises(ConfigError) as caught:
-        database.find_connection("archive")
+        database.place("archive")
     assert str(caught.value) == (
         "CASSANDRA_BINDS has no 'archive', which a model or a call names; it has default."
     )
@@ -227,7 +227,7 @@ def test_a_model_may_name_its_keyspace(app: Flask, keyspaces: list[str]) -> None
         __keyspace__ = keyspaces[0]
         id = db.columns.Integer(primary_key=True)
 
-    assert db.sync_table(Fixed) == [
+    assert [*map(str, db.sync_table(Fixed))] == [
         f"created the keyspace {keyspaces[0]}",
         f"created the table {keyspaces[0]}.fixed",
     ]
@@ -239,7 +239,7 @@ def test_a_model_may_name_its_keyspace(app: Flask, keyspaces: list[str]) -> None
 def test_set_keyspace_lasts_until_it_is_taken_back(app: Flask, keyspaces: list[str]) -> None:
     db: CQLAlchemy = app.extensions["cqlalchemy"]
     note = notes(db)
-    configured = db.find_keyspace()
+    configured = db.place().keyspace
     db.sync_db()
     db.set_keyspace(keyspaces[0])
     db.sync_db()
@@ -250,7 +250,7 @@ def test_set_keyspace_lasts_until_it_is_taken_back(app: Flask, keyspaces: list[s
     thread.join()
     assert seen == [keyspaces[0]]
     db.set_keyspace()
-    assert db.find_keyspace() == configured
+    assert db.place().keyspace == configured
     assert note.objects.count() == 0
     with db.use_keyspace(keyspaces[0]):
         assert note.objects.count() == 1
@@ -258,7 +258,7 @@ def test_set_keyspace_lasts_until_it_is_taken_back(app: Flask, keyspaces: list[s
 
 def _keyspace_in_thread(app: Flask) -> str:
     with app.app_context():
-        found: str = app.extensions["cqlalchemy"].find_keyspace()
+        found: str = app.extensions["cqlalchemy"].place().keyspace
         return found
 
 
@@ -281,12 +281,12 @@ def test_use_keyspace_is_for_one_context(app: Flask, keyspaces: list[str]) -> No
 
 def test_use_keyspace_nests(app: Flask, database: CQLAlchemy) -> None:
     with app.app_context():
-        outer = database.find_keyspace()
+        outer = database.place().keyspace
         with database.use_keyspace("one"):
             with database.use_keyspace("two"):
-                assert database.find_keyspace() == "two"
-            assert database.find_keyspace() == "one"
-        assert database.find_keyspace() == outer
+                assert database.place().keyspace == "two"
+            assert database.place().keyspace == "one"
+        assert database.place().keyspace == outer
 
 
 @pytest.mark.parametrize("name", ["", "1st", 'a"b', "a" * 49, "a b", "é"])
@@ -345,7 +345,7 @@ def test_drop_all_drops_tables_and_types(app: Flask, keyspaces: list[str]) -> No
 
     with db.use_keyspace(keyspaces[0]):
         db.sync_db()
-        assert db.drop_all() == [
+        assert [*map(str, db.drop_all())] == [
             f"dropped the table {keyspaces[0]}.trip",
             f"dropped the type {keyspaces[0]}.place",
         ]
@@ -358,9 +358,9 @@ def test_drop_all_drops_tables_and_types(app: Flask, keyspaces: list[str]) -> No
 
 
 def _sync_without_creating(db: CQLAlchemy, model: Any) -> None:
-    from flask_cqlalchemy import tables
+    from flask_cqlalchemy.tables import sync
 
-    tables.sync_table(db.find_connection(), db.find_keyspace(), model)
+    sync.create_table(db.place(), model.__mapper__)
 
 
 def test_the_shell_has_db_and_every_model(app: Flask, database: CQLAlchemy) -> None:
@@ -374,6 +374,6 @@ def test_queries_outside_a_context_find_the_application_only_when_told(
     app: Flask, database: CQLAlchemy
 ) -> None:
     with database.outside_context(app):
-        assert database.find_keyspace() == app.config["CASSANDRA_KEYSPACE"]
+        assert database.place().keyspace == app.config["CASSANDRA_KEYSPACE"]
     with pytest.raises(NoAppError):
-        database.find_keyspace()
+        database.place()

@@ -202,7 +202,7 @@ def test_a_guardrail_warns_at_the_programs_own_line(
     with rails(setting_of(rail, "warn")).test_request_context(), heard() as caught:
         act(cql)
     assert [str(warning.message) for warning in caught] == [
-        message.format(keyspace=cql.find_keyspace())
+        message.format(keyspace=cql.place().keyspace)
     ]
     assert [(warning.category, warning.filename) for warning in caught] == [
         (GuardrailWarning, __file__)
@@ -218,7 +218,7 @@ def test_a_guardrail_that_raises_says_the_same(cql: CQLAlchemy, rails: Rails, na
         pytest.raises(GuardrailError) as caught,
     ):
         act(cql)
-    assert str(caught.value) == message.format(keyspace=cql.find_keyspace())
+    assert str(caught.value) == message.format(keyspace=cql.place().keyspace)
 
 
 @pytest.mark.parametrize("name", set(TRIPS) - {"unpaged_rows", "repeated_statements"})

@@ -35,11 +35,12 @@ from werkzeug.exceptions import (
 from werkzeug.routing import RequestRedirect
 from werkzeug.test import TestResponse
 
-from flask_cqlalchemy import CQLAlchemy, InvalidCursor, OutcomeUnknown, RequestTimedOut, errors
+from flask_cqlalchemy import CQLAlchemy, InvalidCursor, OutcomeUnknown, RequestTimedOut
 from flask_cqlalchemy.errors import EncodingError, InvalidJSON
-from flask_cqlalchemy.json import CassandraJSONProvider, write
+from flask_cqlalchemy.json import CassandraJSONProvider
 from flask_cqlalchemy.problems import init_app as answer_with_problems
 from flask_cqlalchemy.protocol import OutOfRangeTimestamp, UndecodableValue
+from flask_cqlalchemy.rows import write
 from flask_cqlalchemy.schemas import schema_for
 
 from .cql_helpers import application, sent
@@ -1253,14 +1254,6 @@ def test_init_app_of_the_database_answers_no_error() -> None:
     for kind, (status, *_) in KIT_ERRORS.items():
         response = client.get(f"/errors/{kind}")
         assert (response.status_code, response.mimetype) == (status, "text/html")
-
-
-def test_errors_answers_with_problem_documents_too() -> None:
-    app = make_app(database=CQLAlchemy())
-    errors.init_app(app)
-    add_views(app)
-    response = app.test_client().get("/errors/cursor")
-    assert (response.status_code, response.mimetype) == (400, "application/problem+json")
 
 
 def test_a_handler_of_the_host_comes_first() -> None:

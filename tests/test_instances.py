@@ -284,7 +284,7 @@ def test_an_instance_has_a_timeout_of_its_own(
     def listen(future: Any) -> None:
         timeouts.append(future.timeout)
 
-    connection = cql.find_connection()
+    connection = cql.place().connection
     connection.add_listener(listen)
     person.age = 31
     person.timeout(seconds).save()

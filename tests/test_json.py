@@ -188,7 +188,7 @@ def test_no_instances_are_made_of_rows(cql: CQLAlchemy, monkeypatch: pytest.Monk
     def refuse(*_: Any) -> Any:
         raise AssertionError("an instance was made")
 
-    monkeypatch.setattr("flask_cqlalchemy.query.make_instances", refuse)
+    monkeypatch.setattr("flask_cqlalchemy.query.base.make_instances", refuse)
 
     assert orjson.loads(Ship.objects.to_json()) == [BEAGLE]
 
@@ -366,9 +366,9 @@ def test_bytes_that_make_no_value_name_the_column(
 
 
 def test_a_schema_without_a_model_is_no_schema_of_rows(cql: CQLAlchemy) -> None:
-    with pytest.raises(TypeError, match=r"is no instance of a db\.Schema with a model"):
+    with pytest.raises(TypeError, match=r"is not an instance of a db\.Schema with a model"):
         Ship.objects.to_json(db.Schema())
-    with pytest.raises(TypeError, match=r"is no instance of a db\.Schema with a model"):
+    with pytest.raises(TypeError, match=r"is not an instance of a db\.Schema with a model"):
         Ship.objects.to_json(db.AutoSchema)
 
 
@@ -482,7 +482,7 @@ def test_cassandra_s_types_serialise_alike_by_the_provider_on_orjson(cql: CQLAlc
 
 def test_a_clone_for_another_keyspace_has_the_same_schema(cql: CQLAlchemy) -> None:
     launch()
-    clone = Ship.objects.using(keyspace=cql.find_keyspace("default")).model
+    clone = Ship.objects.using(keyspace=cql.place("default").keyspace).model
 
     assert schema_for(clone) is schema_for(Ship)
     assert orjson.loads(clone.objects.to_json()) == [BEAGLE]

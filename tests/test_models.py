@@ -83,7 +83,7 @@ def test_an_instance_is_created_read_changed_and_deleted(cql: CQLAlchemy) -> Non
 def test_models_of_one_table_stay_in_their_keyspaces(cql: CQLAlchemy) -> None:
     """A class that cqlengine makes for another keyspace is not taken for the model's own."""
     pet, cat = model(cql, "Pet"), model(cql, "Cat")
-    other = f"{cql.find_keyspace('default')}_pets"
+    other = f"{cql.place('default').keyspace}_pets"
     cql.create_keyspace_simple(other, 1)
     try:
         with cql.use_keyspace(other):
@@ -203,7 +203,7 @@ def test_functions_of_cqlengine_that_manage_tables_work(
 
 def test_using_and_context_query_take_a_keyspace(cql: CQLAlchemy) -> None:
     note = model(cql, "Note")
-    keyspace = cql.find_keyspace()
+    keyspace = cql.place().keyspace
     note.create(id=1, text="here")
     assert note.objects.using(keyspace=keyspace).count() == 1
     with ContextQuery(note, keyspace=keyspace) as bound:

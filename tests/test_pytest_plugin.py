@@ -138,15 +138,15 @@ from cassandra.cqlengine.query import BatchQuery
 from cassandra.query import BatchStatement
 
 def simple(cql):
-    keyspace = cql.find_keyspace()
+    keyspace = cql.place().keyspace
     cql.session.execute(f"INSERT INTO {keyspace}.tag (name) VALUES ('a')")
 
 def prepared(cql):
-    insert = cql.session.prepare(f"INSERT INTO {cql.find_keyspace()}.tag (name) VALUES (?)")
+    insert = cql.session.prepare(f"INSERT INTO {cql.place().keyspace}.tag (name) VALUES (?)")
     cql.session.execute(insert, ["a"])
 
 def driver_batch(cql):
-    insert = cql.session.prepare(f"INSERT INTO {cql.find_keyspace()}.tag (name) VALUES (?)")
+    insert = cql.session.prepare(f"INSERT INTO {cql.place().keyspace}.tag (name) VALUES (?)")
     batch = BatchStatement()
     batch.add(insert, ["a"])
     cql.session.execute(batch)
@@ -159,7 +159,7 @@ def conditional(cql):
     Tag.if_not_exists().create(name="a")
 
 def in_the_future(cql):
-    keyspace = cql.find_keyspace()
+    keyspace = cql.place().keyspace
     cql.session.execute(
         f"INSERT INTO {keyspace}.tag (name) VALUES ('a') USING TIMESTAMP 4000000000000000")
 
@@ -275,7 +275,7 @@ def test_the_keyspace_of_a_foreign_cluster_is_dropped(
         cassandra_config,
         """
 def test_it(cql):
-    print("keyspace:", cql.find_keyspace())
+    print("keyspace:", cql.place().keyspace)
 """,
         "-s",
     )
@@ -298,7 +298,7 @@ def test_it(cql, cassandra_cluster, turn):
     assert Post.objects.count() == 0
     Post.create(blog="b", id=turn)
     with open("seen", "a") as seen:
-        seen.write(json.dumps([os.environ["PYTEST_XDIST_WORKER"], cql.find_keyspace(),
+        seen.write(json.dumps([os.environ["PYTEST_XDIST_WORKER"], cql.place().keyspace,
                                cassandra_cluster.pids[0]]) + "\\n")
 """,
         "-n",

@@ -138,7 +138,7 @@ def pair(cql: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Pair]:
         (StockModel,),
         {
             **event_columns(columns),
-            "__keyspace__": cql.find_keyspace(),
+            "__keyspace__": cql.place().keyspace,
             "__connection__": STOCK,
         },
     )
@@ -378,7 +378,7 @@ def test_every_statement_is_prepared(pair: Pair, cql: CQLAlchemy) -> None:
         if future.query is not None:
             seen.append(future.query)
 
-    connection = cql.find_connection()
+    connection = cql.place().connection
     connection.add_listener(listen)
     try:
         for read in READS:
@@ -399,16 +399,16 @@ def test_values_do_not_make_new_statements(cql: CQLAlchemy) -> None:
     simple.create(id=0)
     list(simple.objects(id=0).limit(1))
     simple.objects(id=0).ttl(10).update(name="x")
-    before = cql.find_connection().statement_metrics.prepared
+    before = cql.place().connection.statement_metrics.prepared
     for number in range(20):
         simple.create(id=number, name=str(number))
         list(simple.objects(id=number).limit(number + 1))
         simple.objects(id=number).ttl(10 + number).update(name="y")
-    assert cql.find_connection().statement_metrics.prepared == before + 0
+    assert cql.place().connection.statement_metrics.prepared == before + 0
 
 
 def test_threads_prepare_a_statement_once(cql: CQLAlchemy) -> None:
-    connection = cql.find_connection()
+    connection = cql.place().connection
     connection.prepare("SELECT key FROM system.local")
     before = connection.statement_metrics.prepared
     barrier = threading.Barrier(8)
@@ -430,7 +430,7 @@ def test_the_cache_is_bounded(cql: CQLAlchemy) -> None:
 
 
 def test_a_table_that_was_made_anew_is_prepared_anew(app: Flask, cql: CQLAlchemy) -> None:
-    keyspace = cql.find_keyspace()
+    keyspace = cql.place().keyspace
     simple = model(cql, "Simple")
     simple.create(id=1, small=1)
     cql.session.execute(f"DROP TABLE {keyspace}.simple", timeout=60)
@@ -480,7 +480,7 @@ def test_an_untouched_instance_is_never_written(cql: CQLAlchemy) -> None:
     row = simple.get(id=1)
     assert row.tags == {"a"}
     requests: list[object] = []
-    connection = cql.find_connection()
+    connection = cql.place().connection
     connection.add_listener(requests.append)
     row.save()
     row.update(name="x")
@@ -506,7 +506,7 @@ def test_first_and_get_ask_for_no_more_than_they_need(cql: CQLAlchemy) -> None:
         if isinstance(future.query, BoundStatement):
             texts.append(future.query.prepared_statement.query_string)
 
-    connection = cql.find_connection()
+    connection = cql.place().connection
     connection.add_listener(listen)
     simple.objects.first()
     simple.objects.exists()
@@ -541,7 +541,7 @@ def test_iter_streams_every_row_page_by_page(cql: CQLAlchemy) -> None:
     for number in range(25):
         simple.create(id=number)
     pages: list[object] = []
-    connection = cql.find_connection()
+    connection = cql.place().connection
     connection.add_listener(pages.append)
     stream = simple.objects.iter(fetch_size=10)
     found = {row.id for row in stream}

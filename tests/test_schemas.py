@@ -215,7 +215,7 @@ def test_an_auto_field_of_no_column_names_the_columns() -> None:
 
 
 def test_meta_with_something_that_is_no_model() -> None:
-    with pytest.raises(TypeError, match=r"^<class 'int'> has no columns: it is no model"):
+    with pytest.raises(TypeError, match=r"^<class 'int'> has no columns: it is not a model"):
         auto(int)
 
 
@@ -422,7 +422,7 @@ def test_a_model_that_names_no_column_of_its_own() -> None:
     body = {"id": c.Integer(primary_key=True), "__schema_fields__": {"titel": {}}}
     wrong = type(db.Model)("Wrong", (CQLAlchemy().Model,), body)
 
-    with pytest.raises(ValueError, match=r"__schema_fields__ names titel, which is no column"):
+    with pytest.raises(ValueError, match=r"__schema_fields__ names titel, which is not a column"):
         auto(wrong)
 
 

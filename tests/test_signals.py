@@ -23,7 +23,8 @@ from flask_cqlalchemy import (
     before_statement,
     signals,
 )
-from flask_cqlalchemy.signals import Outcome, StatementInfo
+from flask_cqlalchemy.signals import Outcome
+from flask_cqlalchemy.statements.info import StatementInfo
 
 from .cql_helpers import application, model, sent
 
@@ -111,7 +112,7 @@ def test_a_read_is_told_before_and_after(cql: CQLAlchemy, app: Flask) -> None:
     with listening(app) as heard:
         list(post.objects(blog="b"))
     (statement,), (outcome,) = heard.after, heard.outcomes
-    keyspace = cql.find_keyspace()
+    keyspace = cql.place().keyspace
     assert heard.order == ["before", "after"]
     assert heard.before == heard.after
     assert statement == StatementInfo(
@@ -173,7 +174,7 @@ def test_a_batch_is_one_statement(cql: CQLAlchemy, app: Flask) -> None:
         post.objects(blog="b", id=2).batch(batch).delete()
         assert heard.order == []
     (statement,) = heard.after
-    keyspace = cql.find_keyspace()
+    keyspace = cql.place().keyspace
     assert (statement.kind, statement.subject, statement.model) == (
         "batch",
         f"{keyspace}.post",
@@ -190,7 +191,7 @@ def test_a_batch_over_two_models_has_none(cql: CQLAlchemy, app: Flask) -> None:
         model(cql, "Post").batch(batch).create(blog="b", id=1)
         model(cql, "Note").batch(batch).create(id=1)
     (statement,) = heard.after
-    keyspace = cql.find_keyspace()
+    keyspace = cql.place().keyspace
     assert (statement.subject, statement.model) == (f"{keyspace}.note, {keyspace}.post", None)
 
 
@@ -352,7 +353,7 @@ def test_a_receiver_may_stop_a_page(cql: CQLAlchemy, app: Flask, way: str) -> No
             raise RefusalError
 
     futures: list[Any] = []
-    connection = cql.find_connection()
+    connection = cql.place().connection
     connection.add_listener(futures.append)
     try:
         with before_statement.connected_to(refuse_second, app), pytest.raises(RefusalError):
@@ -469,9 +470,9 @@ def test_unheard_a_batch_has_no_text(cql: CQLAlchemy, app: Flask) -> None:
     batch = cql.batch()
     for number in range(2):
         note.batch(batch).create(id=number)
-    assert batch.to_statement()[1].cql == ""
+    assert batch.to_query().info.cql == ""
     with listening(app):
-        assert len(batch.to_statement()[1].cql.splitlines()) == 2
+        assert len(batch.to_query().info.cql.splitlines()) == 2
 
 
 def test_a_guardrail_that_raises_is_not_told(

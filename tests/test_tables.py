@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from flask_cqlalchemy import CQLAlchemy, SchemaError, tables
+from flask_cqlalchemy import CQLAlchemy, SchemaError
 from flask_cqlalchemy.config import Settings
 from flask_cqlalchemy.connection import Connection
+from flask_cqlalchemy.tables import apply, sync
 
 
 @pytest.fixture
@@ -27,8 +28,8 @@ def keyspace(app: Flask, database: CQLAlchemy) -> Iterator[str]:
 
 
 def live_table(db: CQLAlchemy, name: str) -> Any:
-    cluster = tables.refresh(db.find_connection())
-    return cluster.metadata.keyspaces[db.find_keyspace()].tables[name]
+    cluster = apply.refresh(db.place().connection)
+    return cluster.metadata.keyspaces[db.place().keyspace].tables[name]
 
 
 def test_sync_creates_keyspace_types_tables_and_indexes(
@@ -47,7 +48,7 @@ def test_sync_creates_keyspace_types_tables_and_indexes(
         name = database.columns.Text(index=True)
         outer = database.columns.UserDefinedType(Outer)
 
-    assert database.sync_db() == [
+    assert [*map(str, database.sync_db())] == [
         f"created the keyspace {keyspace}",
         f"created the type {keyspace}.inner",
         f"created the type {keyspace}.outer",
@@ -65,7 +66,7 @@ def test_create_all_is_sync_db(database: CQLAlchemy, keyspace: str) -> None:
     class Thing(database.Model):
         id = database.columns.Integer(primary_key=True)
 
-    assert database.create_all() == [
+    assert [*map(str, database.create_all())] == [
         f"created the keyspace {keyspace}",
         f"created the table {keyspace}.thing",
     ]
@@ -83,11 +84,11 @@ def test_sync_adds_what_a_table_and_a_type_lack(database: CQLAlchemy, keyspace: 
         id = before.columns.Integer(primary_key=True)
         place = before.columns.UserDefinedType(OldPlace)
 
-    connection = database.find_connection()
+    place = database.place()
     database.create_keyspace_simple(keyspace, 1)
-    tables.sync_type(connection, keyspace, OldPlace)
+    sync.create_type(place, OldPlace)
     OldThing.__keyspace__ = keyspace
-    tables.sync_table(connection, keyspace, OldThing)
+    sync.create_table(place, OldThing.__mapper__)
 
     class Place(database.UserType):
         name = database.columns.Text()
@@ -99,7 +100,7 @@ def test_sync_adds_what_a_table_and_a_type_lack(database: CQLAlchemy, keyspace: 
         place = database.columns.UserDefinedType(Place)
         note = database.columns.Text(index=True)
 
-    assert database.sync_db() == [
+    assert [*map(str, database.sync_db())] == [
         f"added the field zipcode to the type {keyspace}.place",
         f"added the column note to the table {keyspace}.thing",
         "changed options of the table thing of Thing",
@@ -213,17 +214,17 @@ def test_several_processes_sync_at_once(
     ]
     results = [worker.communicate(timeout=120) for worker in workers]
     assert [output for output, _ in results] == ["xz\n"] * 4, results
-    live = tables.refresh(database.find_connection()).metadata.keyspaces[keyspace]
+    live = apply.refresh(database.place().connection).metadata.keyspaces[keyspace]
     assert sorted(live.tables) == ["one", "two"]
 
 
 def test_a_statement_that_cassandra_refuses_is_a_schema_error(
     database: CQLAlchemy, keyspace: str
 ) -> None:
-    connection = database.find_connection()
+    connection = database.place().connection
     database.create_keyspace_simple(keyspace, 1)
     with pytest.raises(SchemaError, match="^table x: Cassandra refused the change"):
-        tables.change(connection, f"CREATE TABLE {keyspace}.x (id int)", "table x", lambda: False)
+        apply.change(connection, f"CREATE TABLE {keyspace}.x (id int)", "table x", lambda: False)
 
 
 def test_a_change_that_times_out_is_looked_for(
@@ -236,15 +237,15 @@ def test_a_change_that_times_out_is_looked_for(
     connection = Connection(
         settings, lambda: (hosts, cassandra_config["CASSANDRA_PORT"]), lambda _: []
     )
-    patient = database.find_connection()
+    patient = database.place().connection
 
     def is_done() -> bool:
-        live = tables.refresh(patient).metadata.keyspaces[keyspace]
+        live = apply.refresh(patient).metadata.keyspaces[keyspace]
         return "late" in live.tables
 
     try:
         connection.session  # noqa: B018 - opens it
-        tables.change(
+        apply.change(
             connection, f"CREATE TABLE {keyspace}.late (id int PRIMARY KEY)", "table late", is_done
         )
         assert is_done()
@@ -258,5 +259,5 @@ def test_truncate_empties_a_table(database: CQLAlchemy, keyspace: str) -> None:
 
     database.sync_db()
     Thing.create(id=1)
-    tables.truncate(database.find_connection(), keyspace, "thing")
+    apply.truncate(database.place(), "thing")
     assert Thing.objects.count() == 0

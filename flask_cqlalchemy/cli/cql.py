@@ -12,18 +12,17 @@ from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec
 
 import click
-from flask import current_app
 from flask.cli import with_appcontext
 
-from .. import tables
 from ..errors import CQLAlchemyError
-from ..extension import EXTENSION_NAME
+from ..state import current_database
+from ..tables import apply
+from ..tables import sync as tables_sync
 from .output import print_table
 
 if TYPE_CHECKING:
-    from ..connection import Connection
-    from ..extension import CQLAlchemy
-    from ..models import BoundModel
+    from ..connection.place import Place
+    from ..mapping.mapper import Mapper
 
 P = ParamSpec("P")
 
@@ -44,29 +43,24 @@ def _command(function: Callable[P, None]) -> Callable[P, None]:
     return with_appcontext(run)
 
 
-def _database() -> CQLAlchemy:
-    database: CQLAlchemy = current_app.extensions[EXTENSION_NAME]
-    return database
-
-
-def _chosen(names: Sequence[str]) -> list[type[BoundModel]]:
+def _chosen(names: Sequence[str]) -> list[Mapper]:
     """Return the models of these names, or every model where no name is given."""
-    database = _database()
-    known = {model.__name__: model for model in database.models}
+    known = {mapper.name: mapper for mapper in _mappers()}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise click.ClickException(
             f"There is no model {unknown[0]}; the models are {', '.join(sorted(known)) or 'none'}."
         )
-    return [known[name] for name in names] if names else list(database.models)
+    return [known[name] for name in names] if names else _mappers()
 
 
-def _place(model: type[BoundModel]) -> tuple[str, str]:
-    return model._get_keyspace() or "", model._raw_column_family_name()
+def _mappers() -> list[Mapper]:
+    return [model.__mapper__ for model in current_database().registry.models]
 
 
-def _say(done: Iterable[str]) -> None:
-    for sentence in done:
+def _say(done: Iterable[object]) -> None:
+    for change in done:
+        sentence = str(change)
         click.echo(f"{sentence[0].upper()}{sentence[1:]}.")
 
 
@@ -83,9 +77,8 @@ def make_group() -> click.Group:
 @_command
 def status(as_json: bool) -> None:
     """Show the clusters, their nodes and the keyspaces in use."""
-    database = _database()
-    binds = database.binds
-    found = [_describe(bind, database.find_connection(bind)) for bind in binds]
+    database = current_database()
+    found = [_describe(bind, database.place(bind)) for bind in database.binds]
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -109,15 +102,14 @@ def status(as_json: bool) -> None:
         print_table(["node", "data centre", "version", "state"], rows)
 
 
-def _describe(bind: str, connection: Connection) -> dict[str, object]:
-    cluster = connection.cluster
-    keyspace = _database().find_keyspace(bind)
-    live = cluster.metadata.keyspaces.get(keyspace)
+def _describe(bind: str, place: Place) -> dict[str, object]:
+    cluster = place.connection.cluster
+    live = cluster.metadata.keyspaces.get(place.keyspace)
     strategy = live.replication_strategy.export_for_schema() if live else "does not exist yet"
     return {
         "bind": bind,
         "cluster": cluster.metadata.cluster_name,
-        "keyspace": keyspace,
+        "keyspace": place.keyspace,
         "replication": strategy,
         "schema_agreed": bool(cluster.control_connection.wait_for_schema_agreement(wait_time=1)),
         "hosts": [
@@ -138,17 +130,17 @@ def _describe(bind: str, connection: Connection) -> dict[str, object]:
 def models(as_json: bool) -> None:
     """List the models, and whether their tables are there."""
     found = []
-    for model in _database().models:
-        keyspace, table = _place(model)
-        live = model._find_connection().cluster.metadata.keyspaces.get(keyspace)
+    for mapper in _mappers():
+        place = mapper.place()
+        live = apply.find_keyspace(place.connection, place.keyspace)
         found.append(
             {
-                "model": model.__name__,
-                "bind": model.__bind_key__,
-                "keyspace": keyspace,
-                "table": table,
-                "columns": len(model._columns),
-                "exists": live is not None and table in live.tables,
+                "model": mapper.name,
+                "bind": mapper.bind,
+                "keyspace": place.keyspace,
+                "table": mapper.table,
+                "columns": len(mapper.columns),
+                "exists": live is not None and mapper.table in live.tables,
             }
         )
     if as_json:
@@ -176,7 +168,7 @@ def sync() -> None:
 
     A table that exists gains missing columns and indexes. Nothing is removed.
     """
-    done = _database().sync_db()
+    done = tables_sync.sync(current_database())
     _say(done or ["everything is there already"])
 
 
@@ -186,18 +178,16 @@ def sync() -> None:
 @_command
 def drop(names: tuple[str, ...], yes: bool) -> None:
     """Drop the tables of MODELs, or of all models with their types, and all their rows."""
-    database = _database()
     chosen = _chosen(names)
     _confirm("Drop", chosen, yes)
     if not names:
-        done = database.drop_all()
+        done = tables_sync.drop_all(current_database())
     else:
         done = []
-        for model in chosen:
-            keyspace, table = _place(model)
-            connection = model._find_connection()
-            tables.refresh(connection)
-            done += tables.drop(connection, keyspace, "table", table)
+        for mapper in chosen:
+            place = mapper.place()
+            apply.refresh(place.connection)
+            done += apply.drop(place, "table", mapper.table)
     _say(done or ["there was nothing to drop"])
 
 
@@ -209,20 +199,18 @@ def truncate(names: tuple[str, ...], yes: bool) -> None:
     """Remove every row of the tables of MODELs, or of all models. All nodes must be up."""
     chosen = _chosen(names)
     _confirm("Remove every row of", chosen, yes)
-    for keyspace, table, connection in {
-        (*_place(model), model._find_connection()): None for model in chosen
-    }:
-        live = tables.refresh(connection).metadata.keyspaces.get(keyspace)
+    for place, table in {(mapper.place(), mapper.table): None for mapper in chosen}:
+        live = apply.refresh(place.connection).metadata.keyspaces.get(place.keyspace)
         if live is None or table not in live.tables:
-            click.echo(f"The table {keyspace}.{table} does not exist.")
+            click.echo(f"The table {place.keyspace}.{table} does not exist.")
             continue
-        tables.truncate(connection, keyspace, table)
-        click.echo(f"Emptied the table {keyspace}.{table}.")
+        apply.truncate(place, table)
+        click.echo(f"Emptied the table {place.keyspace}.{table}.")
 
 
-def _confirm(verb: str, chosen: Sequence[type[BoundModel]], yes: bool) -> None:
+def _confirm(verb: str, chosen: Sequence[Mapper], yes: bool) -> None:
     if not chosen:
         raise click.ClickException("The application has no models.")
-    names = sorted({".".join(_place(model)) for model in chosen})
+    names = sorted({mapper.subject(mapper.place().keyspace) for mapper in chosen})
     if not yes:
         click.confirm(f"{verb} {', '.join(names)}?", abort=True)

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from cassandra import util
-from marshmallow import ValidationError, fields, validate
+from marshmallow import ValidationError, fields, missing, validate
 
 from ..errors import EncodingError
 from ..pointers import find_problems
@@ -111,6 +111,20 @@ class ColumnField(fields.Field[Any]):
 
     def _serialize(self, value: Any, *_context: Any, **_options: Any) -> Any:
         return self.encoded(value)
+
+    @property
+    def encodes_alone(self) -> bool:
+        """Whether ``encoded`` says all that marshmallow's ``serialize`` does: nothing of it is the
+        program's own.
+        """
+        own = type(self)
+        return (
+            own._serialize is ColumnField._serialize
+            and own.encoded is ColumnField.encoded
+            and own.serialize is ColumnField.serialize
+            and own.get_value is ColumnField.get_value
+            and self.dump_default is missing
+        )
 
     def to_cell(self, value: Any) -> str:
         """Return a value as the text of a CSV cell; an empty cell is null.
@@ -388,8 +402,8 @@ class TupleField(ColumnField, fields.Tuple):
             # cqlengine gives an absent tuple as an empty one.
             if not values:
                 return None
-            missing = len(encoders) - len(values)
-            padded = (*values, *[None] * missing) if missing > 0 else values
+            short = len(encoders) - len(values)
+            padded = (*values, *[None] * short) if short > 0 else values
             return [each(value) for each, value in zip(encoders, padded, strict=True)]
 
         self.encode = encode

@@ -34,7 +34,8 @@ from ..config import PREFIX, Settings
 from ..errors import CassandraUnavailable, ConfigError
 from ..guardrails import count_repetition
 from ..protocol import install
-from ..signals import Observation, StatementInfo, describe, is_observed, observe
+from ..signals import Observation, is_observed, observe
+from ..statements.info import StatementInfo
 from .options import KitCluster, check_workers, cluster_options
 from .prepared import CacheMetrics, StatementCache
 from .retry import OUTAGES, RetryPolicy, kit_error, reasons, translate, translated
@@ -71,14 +72,12 @@ RequestListener = Callable[[ResponseFuture], None]
 class PagedRows(ResultSet):  # type: ignore[misc]
     """A ResultSet whose later pages raise the kit's errors, and are signalled, too."""
 
-    def __init__(
-        self, first: ResultSet, subject: str | StatementInfo, connection: Connection
-    ) -> None:
+    def __init__(self, first: ResultSet, info: StatementInfo, connection: Connection) -> None:
         # The driver has made a ResultSet of this answer; another would only do it again.
         self.__dict__.update(first.__dict__)
         self._current_rows: Any = first.current_rows
         self._observation: Observation | None = None
-        self.subject = subject
+        self.info = info
         self.connection = connection
 
     def fetch_next_page(self) -> None:
@@ -93,14 +92,14 @@ class PagedRows(ResultSet):  # type: ignore[misc]
         find_app = self.connection.find_app
         self._observation = None
         if is_observed(find_app):
-            self._observation = Observation(find_app(), _info(self.subject, None))
+            self._observation = Observation(find_app(), self.info)
         self.response_future.start_fetching_next_page()
 
     def take_next_page(self) -> None:
         """Wait for the page that ``start_next_page`` asked for."""
         error: Exception | None = None
         try:
-            with translated(str(self.subject), idempotent=True):
+            with translated(self.info.subject, idempotent=True):
                 self._current_rows = self.response_future.result().current_rows
         except Exception as raised:
             error = raised
@@ -110,13 +109,6 @@ class PagedRows(ResultSet):  # type: ignore[misc]
                 rows = self.current_rows if error is None else None
                 self._observation.note(rows, self.response_future)
                 self._observation.end(error)
-
-
-def _info(subject: str | StatementInfo, query: Any) -> StatementInfo:
-    if isinstance(subject, StatementInfo):
-        return subject
-    text = query if isinstance(query, str) else getattr(query, "query_string", "")
-    return describe(text, subject)
 
 
 @dataclass
@@ -205,14 +197,14 @@ class Connection:
         query: Any,
         parameters: Any = None,
         *,
-        subject: str | StatementInfo,
+        info: StatementInfo,
         timeout: float | object | None = NOT_SET,
         paging_state: bytes | None = None,
-    ) -> ResultSet:
+    ) -> PagedRows:
         """Execute a driver statement.
 
         :param query: text or a driver Statement; its ``is_idempotent`` decides about retries.
-        :param subject: what an error names, such as the table; what signals tell of the statement.
+        :param info: what the statement is, for errors and signals.
         :param timeout: seconds; None waits for ever, and unset is ``CASSANDRA_REQUEST_TIMEOUT``.
         :param paging_state: where the result begins. It must come from Cassandra: a server that is
             sent anything else makes the driver close the connection.
@@ -222,11 +214,11 @@ class Connection:
         :raises GuardrailError: if the statement is executed too often in one request.
         """
         if has_request_context() and paging_state is None and query.__class__ is BoundStatement:
-            count_repetition(self.settings.guardrails, query, subject)
+            count_repetition(self.settings.guardrails, query, info)
         if not is_observed(self.find_app):
-            return self._execute(query, parameters, subject, timeout, paging_state)
-        with observe(self.find_app(), _info(subject, query)) as observation:
-            rows = self._execute(query, parameters, subject, timeout, paging_state)
+            return self._execute(query, parameters, info, timeout, paging_state)
+        with observe(self.find_app(), info) as observation:
+            rows = self._execute(query, parameters, info, timeout, paging_state)
             observation.note(rows.current_rows, rows.response_future)
             return rows
 
@@ -234,7 +226,7 @@ class Connection:
         self,
         query: Any,
         parameters: Any,
-        subject: str | StatementInfo,
+        info: StatementInfo,
         timeout: float | object | None,
         paging_state: bytes | None,
     ) -> PagedRows:
@@ -246,17 +238,23 @@ class Connection:
             first = future.result()
         except OUTAGES as error:
             idempotent = getattr(query, "is_idempotent", False)
-            raise translate(error, str(subject), idempotent=idempotent) from error
-        return PagedRows(first, subject, self)
+            raise translate(error, info.subject, idempotent=idempotent) from error
+        return PagedRows(first, info, self)
 
-    def prepare(self, cql: str, keyspace: str | None = None) -> PreparedStatement:
+    def prepare(
+        self, cql: str, keyspace: str | None = None, *, types_of: str | None = None
+    ) -> PreparedStatement:
         """Return the prepared statement of ``cql``, prepared once for the session.
 
         :param keyspace: of the names without one (protocol v5).
+        :param types_of: the keyspace whose user types the session must know.
         :raises CassandraUnavailable: and the others of ``execute``.
         """
         try:
-            return self._open().statements.get(cql, keyspace)
+            live = self._open()
+            if types_of is not None and types_of not in live.keyspaces:
+                self._register_types(live, types_of)
+            return live.statements.get(cql, keyspace)
         except OUTAGES as error:
             raise translate(error, "a statement", idempotent=True) from error
 
@@ -277,14 +275,11 @@ class Connection:
         if self._live is not None:
             self._live.session.remove_request_init_listener(listener)
 
-    def register_types(self, keyspace: str) -> None:
+    def _register_types(self, live: _Live, keyspace: str) -> None:
         """Tell the session which class stands for which user type of ``keyspace``.
 
         A type that the keyspace lacks is looked for again by the next call.
         """
-        live = self._open()
-        if keyspace in live.keyspaces:
-            return
         metadata = live.cluster.metadata.keyspaces.get(keyspace)
         complete = True
         for user_type in self._types(keyspace):

@@ -16,24 +16,16 @@ from werkzeug.exceptions import BadRequest
 from ..errors import InvalidCursor
 from .cursors import Cursor, KeysetCursor, Sealer, StateCursor, digest_of, keys_of
 from .page import CURSOR_ARGUMENT, PER_PAGE_ARGUMENT, Page
-from .reading import (
-    binding_of,
-    keyset_of,
-    limit_of,
-    read_in_partition,
-    read_in_token_order,
-)
+from .reading import keyset_of, read_in_partition, read_in_token_order
 
 if TYPE_CHECKING:
-    from flask import Flask
-
-    from ..query import QuerySet
+    from ..query.base import Query
 
 __all__ = ["DEFAULT_PER_PAGE", "MAX_PER_PAGE", "Page", "paginate"]
 
 log = logging.getLogger(__name__)
 
-#: Items on a page for which nobody says how many.
+#: Items on a page, unless the request or the program asks for another number.
 DEFAULT_PER_PAGE = 20
 
 #: The most items on a page, unless ``paginate`` is told otherwise.
@@ -44,10 +36,8 @@ _MOST_DIGITS = 9
 
 
 def paginate(
-    queryset: QuerySet,
+    query: Query,
     *,
-    app: Flask,
-    max_age: float,
     per_page: int | None = None,
     cursor: str | None = None,
     max_per_page: int = MAX_PER_PAGE,
@@ -58,8 +48,6 @@ def paginate(
 
     A ``limit()`` of the query set holds for all pages together.
 
-    :param app: whose ``SECRET_KEY`` seals the cursors.
-    :param max_age: seconds for which a cursor is good.
     :param per_page: how many items; None reads the request's argument ``per_page``, or takes 20.
     :param cursor: where the page begins; None reads the request's argument ``cursor``, also from
         the form of a POST. Without one it is the first page.
@@ -73,14 +61,16 @@ def paginate(
     :raises BadRequest: naming ``per_page``.
     :raises ConfigError: if ``SECRET_KEY`` is not set.
     """
-    sealer = Sealer(keys_of(app), max_age)
+    place = query.place()
+    app = place.connection.find_app()
+    assert app is not None  # noqa: S101 - it is the current one, or that of CQLAlchemy(app)
+    sealer = Sealer(keys_of(app), place.connection.settings.cursor_age)
     asked = _requested_size() if per_page is None else per_page
     size = _size(asked, max_per_page, error_out=error_out)
     text = _requested_cursor() if cursor is None else cursor
-    subject = queryset.model.column_family_name()
-    keyset, limit = keyset_of(queryset), limit_of(queryset)
-    in_partition = keyset is not None
-    digest = digest_of(binding_of(queryset, in_partition=in_partition, user=_identity(user)))
+    subject = query.mapper.qualified(place.keyspace)
+    keyset, limit = keyset_of(query), query.row_limit
+    digest = digest_of([*query.binding(), keyset is not None, _identity(user)])
     start: Cursor | None = None
     if text is not None:
         try:
@@ -91,17 +81,17 @@ def paginate(
                 raise
     if keyset is not None:
         assert not isinstance(start, StateCursor)  # noqa: S101 - the digest tells
-        found = read_in_partition(queryset, keyset, size, start, limit)
+        found = read_in_partition(query, keyset, size, start, limit)
     else:
         assert not isinstance(start, KeysetCursor)  # noqa: S101 - the digest tells
-        found = read_in_token_order(queryset, size, start, limit)
+        found = read_in_token_order(query, size, start, limit)
 
     def seal(neighbour: Cursor | None) -> str | None:
         return sealer.seal(neighbour, digest, subject=subject) if neighbour else None
 
     return Page(
-        queryset=queryset,
-        _rows=found.rows,
+        queryset=query,
+        rows=found.rows,
         per_page=size,
         next=seal(found.next),
         previous=seal(found.previous),
@@ -124,7 +114,7 @@ def _requested_size() -> str | None:
 def _size(asked: int | str | None, most: int, *, error_out: bool) -> int:
     """Return how many items a page gets.
 
-    :raises BadRequest: if that is no number from 1 to ``most``, and ``error_out``.
+    :raises BadRequest: if that is not a number from 1 to ``most``, and ``error_out``.
     """
     default = min(DEFAULT_PER_PAGE, most)
     if asked is None:

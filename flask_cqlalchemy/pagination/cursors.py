@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..errors import ConfigError, CQLAlchemyError, InvalidCursor
+from ..mapping.mapper import fields_of
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -184,7 +185,7 @@ class _Reader:
 def _unpack(packed: bytes) -> Cursor:
     """Undo ``_pack``.
 
-    :raises ValueError: if this is no cursor.
+    :raises ValueError: if this is not a cursor.
     """
     reader = _Reader(packed)
     kind = reader.take(1)[0]
@@ -321,7 +322,7 @@ def _lasting_text(value: Any) -> str:
     if isinstance(value, ValueQuoter):
         value = value.value
     if isinstance(value, UserType):
-        value = {name: getattr(value, name) for name in value._fields}
+        value = {name: getattr(value, name) for name in fields_of(type(value))}
     if isinstance(value, Mapping):
         return f"{{{','.join(sorted(_pairs(value)))}}}"
     if isinstance(value, AbstractSet | SortedSet):

@@ -10,12 +10,11 @@ from urllib.parse import urlencode
 
 from flask import Response, current_app, request, url_for
 
-from ..json import add_plain, dump_items, plain_rows, schema_of, write
+from ..rows import json_items, json_rows, schema_of, write
 from .cursors import LONGEST_IN_URL
-from .reading import Row, make_items
 
 if TYPE_CHECKING:
-    from ..query import QuerySet
+    from ..query.base import Query, Row
     from ..schemas import Schema
 
 #: The request's arguments.
@@ -33,6 +32,8 @@ class Page(Generic[T]):
     """One page of a query. Iterating over it gives its items.
 
     :ivar queryset: the query.
+    :ivar rows: as the driver gave them, by the columns' names in CQL. Reading ``items`` consumes
+        them.
     :ivar per_page: how many items the page was to have.
     :ivar next: the cursor of the page after this one; None if there was no further row.
     :ivar previous: the cursor of the page before this one; None where there is none, and across
@@ -40,9 +41,8 @@ class Page(Generic[T]):
     :ivar is_first: whether no row comes before these.
     """
 
-    queryset: QuerySet = field(repr=False)
-    # The items take them over.
-    _rows: list[Row] = field(repr=False)
+    queryset: Query = field(repr=False)
+    rows: list[Row] = field(repr=False)
     per_page: int
     next: str | None
     previous: str | None
@@ -51,7 +51,7 @@ class Page(Generic[T]):
     @cached_property
     def items(self) -> tuple[T, ...]:
         """What the query gives: instances, or lists of values after ``values_list()``."""
-        return make_items(self.queryset, self._rows)
+        return tuple(self.queryset.make_items(list(self.rows)))
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)
@@ -97,16 +97,17 @@ class Page(Generic[T]):
         urls = {relation: self.url(relation, endpoint, **values) for relation in RELATIONS}
         return ", ".join(f'<{url}>; rel="{relation}"' for relation, url in urls.items() if url)
 
-    def to_plain(self, schema: Schema | None = None) -> dict[str, Any]:
+    def to_json_value(self, schema: Schema | None = None) -> dict[str, Any]:
         """Return what JSON has for the page: its items, and where its neighbours begin.
 
         :param schema: what to write of an item; the model's ``AutoSchema`` unless given.
         """
+        known = schema_of(self.queryset, schema)
         if "items" in self.__dict__:
             # The rows have become these.
-            items = dump_items(self.queryset, self.items, schema)
+            items = json_items(self.queryset, self.items, known)
         else:
-            items = plain_rows(self.queryset, [dict(row) for row in self._rows], schema)
+            items = json_rows(self.queryset, [dict(row) for row in self.rows], known)
         return {
             "items": items,
             "next": self.next,
@@ -119,11 +120,12 @@ class Page(Generic[T]):
     def to_json(self, schema: Schema | None = None) -> bytes:
         """Return the page as JSON, without making instances unless there are some already.
 
-        :param schema: as for ``to_plain``.
+        :param schema: as for ``to_json_value``.
         :raises EncodingError: naming the column whose value JSON cannot have.
         """
-        document = self.to_plain(schema)
-        return write(document, document["items"], schema_of(self.queryset, schema))
+        known = schema_of(self.queryset, schema)
+        document = self.to_json_value(known if schema is not None else None)
+        return write(document, document["items"], known)
 
     def to_response(self, schema: Schema | None = None) -> Response:
         """Return the page as JSON, with a Link header; see ``to_json``."""
@@ -151,6 +153,3 @@ class Page(Generic[T]):
             arguments.append((CURSOR_ARGUMENT, cursor))
         path = url_for(endpoint, **values)  # type: ignore[arg-type]
         return f"{path}?{urlencode(arguments)}" if arguments else path
-
-
-add_plain(Page, Page.to_plain, is_dataclass=True)

@@ -6,12 +6,11 @@ clustering values (a keyset): the reversed order gives the page before, and rows
 between two requests neither repeat nor skip another. Any other query goes through Cassandra's
 paging state, which only leads forward.
 
-``fetch_rows`` and ``make_items`` are the only functions that touch Cassandra or make instances.
+``_read`` is the only function that touches Cassandra.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -33,15 +32,13 @@ from .cursors import Cursor, Direction, KeysetCursor, Start, StateCursor
 if TYPE_CHECKING:
     from cassandra.cqlengine.columns import Column
 
-    from ..query import QuerySet
+    from ..query.base import Query, Row
 
 #: How clustering values are written in a cursor, whichever version the connection speaks.
 _VALUE_FORMAT = ProtocolVersion.V5
 
 _LOWER_BOUNDS = (GreaterThanOperator, GreaterThanOrEqualOperator)
 _UPPER_BOUNDS = (LessThanOperator, LessThanOrEqualOperator)
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -57,32 +54,18 @@ class Found:
     is_first: bool
 
 
-def fetch_rows(
-    queryset: QuerySet, fetch_size: int, paging_state: bytes | None
-) -> tuple[list[Row], bytes | None]:
-    """Ask Cassandra once, for at most ``fetch_size`` rows of a query set, without its limit.
-
-    :returns: dictionaries by CQL name, and where the rest begins; None at the end.
-    """
-    connection, _ = queryset.model._resolve(queryset._connection)
-    most = queryset._fetch_size or connection.settings.fetch_size
-    result = queryset._select(0, paging_state=paging_state, fetch_size=min(fetch_size, most))
-    return list(result.current_rows), result.paging_state
-
-
-def make_items(queryset: QuerySet, rows: Sequence[Row]) -> tuple[Any, ...]:
-    """Make of rows what iterating over the query set gives: instances, or lists of values."""
-    return tuple(queryset._construct_page(list(rows)))
-
-
 def _read(
-    queryset: QuerySet, wanted: int, paging_state: bytes | None = None
+    query: Query, wanted: int, paging_state: bytes | None = None
 ) -> tuple[list[Row], bytes | None]:
-    """Read on until there are ``wanted`` rows or no more: Cassandra may return short pages."""
+    """Read on until there are ``wanted`` rows or no more: Cassandra may return short pages.
+
+    :returns: the rows, and where the rest begins; None at the end.
+    """
     rows: list[Row] = []
     while True:
-        found, paging_state = fetch_rows(queryset, wanted - len(rows), paging_state)
-        rows += found
+        page = query.read_page(wanted - len(rows), paging_state)
+        rows += page.rows
+        paging_state = page.paging_state
         if paging_state is None or len(rows) >= wanted:
             return rows, paging_state
 
@@ -154,32 +137,35 @@ class Keyset:
         return tuple(edge)
 
 
-def keyset_of(queryset: QuerySet) -> Keyset | None:
+def keyset_of(query: Query) -> Keyset | None:
     """Return how to walk through the partition of a query set, or None if it is not within one.
 
     None also for a filter that is not on the primary key, a range that is not on the first open
     clustering column, an IN and DISTINCT: Cassandra cannot reverse some of these, and the others
     have no simple edge.
     """
-    model = queryset.model
+    mapper = query.mapper
     by_field: dict[str, list[WhereClause]] = {}
-    for clause in queryset._where:
+    for clause in query.conditions:
         by_field.setdefault(clause.field, []).append(clause)
     fixed: list[WhereClause] = []
-    for column in model._partition_keys.values():
+    for column in mapper.partition_key.values():
         clauses = by_field.pop(column.db_field_name, [])
         if not _is_equality(clauses):
             return None
         fixed += clauses
-    clustering = list(model._clustering_keys.values())
+    clustering = list(mapper.clustering_key.values())
     open_columns = list(clustering)
     while open_columns and _is_equality(by_field.get(open_columns[0].db_field_name, [])):
         fixed += by_field.pop(open_columns.pop(0).db_field_name)
     bounds = by_field.pop(open_columns[0].db_field_name, []) if open_columns else []
-    if by_field or queryset._distinct_fields or not all(map(_is_bound, bounds)):
+    if by_field or query.is_distinct or not all(map(_is_bound, bounds)):
         return None
-    natural = {column.db_field_name: _ascends(column) for column in clustering}
-    order = tuple(queryset._order) or tuple(
+    natural = {
+        column.db_field_name: name not in mapper.descending
+        for name, column in mapper.clustering_key.items()
+    }
+    order = tuple(query.order) or tuple(
         f'"{name}" {"ASC" if ascends else "DESC"}' for name, ascends in natural.items()
     )
     turned = False
@@ -191,8 +177,8 @@ def keyset_of(queryset: QuerySet) -> Keyset | None:
         bounds=tuple(bounds),
         columns=tuple(open_columns),
         ascending=tuple(natural[column.db_field_name] != turned for column in open_columns),
-        # Said even if it is the table's, which may differ from what the model declares.
-        order=order if open_columns else tuple(queryset._order),
+        # Even if it is the table's own order: the model may declare another one.
+        order=order if open_columns else tuple(query.order),
     )
 
 
@@ -219,17 +205,13 @@ def _is_bound(clause: WhereClause) -> bool:
     return isinstance(clause.operator, _LOWER_BOUNDS + _UPPER_BOUNDS)
 
 
-def _ascends(column: Column) -> bool:
-    return (column.clustering_order or "ASC").upper() != "DESC"
-
-
 def _turned(order: str) -> str:
     name, direction = order.rsplit(" ", 1)
     return f"{name} {'DESC' if direction == 'ASC' else 'ASC'}"
 
 
 def _walk(
-    queryset: QuerySet,
+    query: Query,
     keyset: Keyset,
     edge: Sequence[bytes],
     wanted: int,
@@ -242,28 +224,18 @@ def _walk(
     Sends one statement for each open clustering column at most; most often the first one suffices.
     """
     rows: list[Row] = []
+    names = [column.db_field_name for column in keyset.columns]
     for clauses in keyset.slices(edge, forward=forward, inclusive=inclusive):
-        step = _with_columns(queryset, keyset.columns)
-        step._where = copy.deepcopy(clauses)
-        step._order = list(keyset.order if forward else map(_turned, keyset.order))
+        order = keyset.order if forward else tuple(map(_turned, keyset.order))
+        step = query.narrowed(clauses, order, names)
         rows += _read(step, wanted - len(rows))[0]
         if len(rows) >= wanted:
             break
     return rows[:wanted]
 
 
-def _with_columns(queryset: QuerySet, needed: Sequence[Column]) -> QuerySet:
-    """Return a copy that reads the columns ``needed``, in spite of ``only()`` and ``defer()``."""
-    clone: QuerySet = copy.deepcopy(queryset)
-    names = [column.db_field_name for column in needed]
-    clone._defer_fields = clone._defer_fields - set(names)
-    if clone._only_fields:
-        clone._only_fields = [*clone._only_fields, *names]
-    return clone
-
-
 def read_in_partition(
-    queryset: QuerySet,
+    query: Query,
     keyset: Keyset,
     per_page: int,
     cursor: KeysetCursor | None,
@@ -271,7 +243,7 @@ def read_in_partition(
 ) -> Found:
     """Read a page inside a partition."""
     if cursor is not None and cursor.direction is not Direction.AFTER:
-        found = _read_before(queryset, keyset, per_page, cursor, limit)
+        found = _read_before(query, keyset, per_page, cursor, limit)
         if found.rows:
             return found
         # Everything before has been deleted since.
@@ -279,7 +251,7 @@ def read_in_partition(
     position = cursor.position if cursor else 0
     wanted, is_last = _room(per_page, position, limit)
     # The row beyond the page says whether there is a next one.
-    rows = _walk(queryset, keyset, cursor.edge if cursor else (), wanted + (not is_last))
+    rows = _walk(query, keyset, cursor.edge if cursor else (), wanted + (not is_last))
     more, rows = len(rows) > wanted, rows[:wanted]
     previous = None
     if cursor and rows:
@@ -296,10 +268,10 @@ def read_in_partition(
 
 
 def _read_before(
-    queryset: QuerySet, keyset: Keyset, per_page: int, cursor: KeysetCursor, limit: int | None
+    query: Query, keyset: Keyset, per_page: int, cursor: KeysetCursor, limit: int | None
 ) -> Found:
     inclusive = cursor.direction is Direction.UP_TO
-    rows = _walk(queryset, keyset, cursor.edge, per_page + 1, forward=False, inclusive=inclusive)
+    rows = _walk(query, keyset, cursor.edge, per_page + 1, forward=False, inclusive=inclusive)
     earlier, rows = len(rows) > per_page, rows[:per_page][::-1]
     if not rows:
         return Found([], next=None, previous=None, is_first=True)
@@ -309,7 +281,7 @@ def _read_before(
     more = limit is None or after.position < limit
     return Found(
         rows,
-        next=after if more and _walk(queryset, keyset, after.edge, 1) else None,
+        next=after if more and _walk(query, keyset, after.edge, 1) else None,
         previous=(
             KeysetCursor(Direction.BEFORE, keyset.edge_of(rows[0]), position) if earlier else None
         ),
@@ -322,7 +294,7 @@ def _after(keyset: Keyset, rows: Sequence[Row], position: int) -> KeysetCursor:
 
 
 def read_in_token_order(
-    queryset: QuerySet, per_page: int, cursor: StateCursor | None, limit: int | None
+    query: Query, per_page: int, cursor: StateCursor | None, limit: int | None
 ) -> Found:
     """Read a page by paging state.
 
@@ -332,9 +304,9 @@ def read_in_token_order(
     cursor = cursor or StateCursor(Start())
     start = cursor.start
     wanted, is_last = _room(per_page, start.position, limit)
-    rows, state = _read(queryset, wanted, start.state or None)
+    rows, state = _read(query, wanted, start.state or None)
     following = None
-    if state is not None and not is_last and _read(queryset, 1, state)[0]:
+    if state is not None and not is_last and _read(query, 1, state)[0]:
         following = StateCursor(Start(state, start.position + len(rows)), (start, *cursor.earlier))
     return Found(
         rows,
@@ -351,34 +323,3 @@ def _room(per_page: int, position: int, limit: int | None) -> tuple[int, bool]:
     # No cursor is made for a page behind the limit, so there is room for a row at least.
     left = limit - position
     return min(per_page, left), left <= per_page
-
-
-def limit_of(queryset: QuerySet) -> int | None:
-    """Return what ``limit()`` was given. cqlengine's own 10,000 is nobody's wish.
-
-    :returns: a number of rows; None for all.
-    """
-    implied = type(queryset)(queryset.model)._limit
-    return None if queryset._limit == implied else queryset._limit or None
-
-
-def binding_of(queryset: QuerySet, *, in_partition: bool, user: object) -> list[object]:
-    """Return what a cursor of this query belongs to: see ``cursors.digest_of``."""
-    model, statement = queryset.model, queryset._select_query()
-    return [
-        model.__name__,
-        queryset._connection or model.__connection__ or model.__bind_key__,
-        statement.table,
-        [
-            (column.db_field_name, column.db_type, column.partition_key, column.clustering_order)
-            for column in model._primary_keys.values()
-        ],
-        [str(clause) for clause in statement.where_clauses],
-        statement.get_context(),
-        queryset._order,
-        limit_of(queryset),
-        queryset._distinct_fields,
-        queryset._allow_filtering,
-        in_partition,
-        user,
-    ]

@@ -57,7 +57,7 @@ def main() -> None:
         db.init_app(app)
         with app.app_context(), Cleaner(cluster, "test_", drop_keyspaces=False) as cleaner:
             db.sync_db()
-            keyspace = db.find_keyspace()
+            keyspace = db.place().keyspace
 
             def clean(models: Any) -> None:
                 cleaner.empty([(keyspace, model._raw_column_family_name()) for model in models])

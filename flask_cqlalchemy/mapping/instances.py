@@ -4,7 +4,13 @@ cqlengine wraps each value of each instance in a manager that notices changes, c
 costs several times what reading the row does. A *light* instance, which is what a query gives, has
 the row as its ``__dict__``: reading a scalar is reading an attribute, and assigning to one keeps
 what it was. Assigning a collection, and whatever of cqlengine's own code asks for ``_values``,
-makes it a *full* one, with cqlengine's managers.
+makes it a *full* one, with cqlengine's managers. The keys of ``__dict__`` tell the states apart::
+
+    new, or full               "_values", which cqlengine's __init__ or FullValues has set
+    light, as it was read      the row: "title", "tags", ...
+    light, a scalar assigned   the row, and "_originals" with what the scalar was
+    light, a collection read   the row, and "tags read" with the copy that a program may change
+    stored                     light, as it was read: make_light, forget_changes
 """
 
 from __future__ import annotations
@@ -17,10 +23,8 @@ from cassandra.cqlengine import columns
 from cassandra.cqlengine.connection import NOT_SET
 from cassandra.cqlengine.models import ColumnQueryEvaluator
 
-from .conversions import make_reader
-
 if TYPE_CHECKING:
-    from .models import BoundModel
+    from .mapper import Mapper
 
 #: Ends the key under which a light instance keeps a collection that somebody has read, and may
 #: change in place. No column has a blank in its name.
@@ -63,7 +67,7 @@ class ScalarAttribute:
         self.column = column
         self._evaluator = ColumnQueryEvaluator(column)
 
-    def __get__(self, instance: BoundModel | None, owner: type[BoundModel]) -> Any:
+    def __get__(self, instance: Any | None, owner: type[Any]) -> Any:
         if instance is None:
             return self._evaluator
         values = instance.__dict__.get("_values")
@@ -79,7 +83,7 @@ class MutableAttribute(ScalarAttribute):
         self._read = read
         self._key = column.column_name + _READ
 
-    def __get__(self, instance: BoundModel | None, owner: type[BoundModel]) -> Any:
+    def __get__(self, instance: Any | None, owner: type[Any]) -> Any:
         if instance is None:
             return self._evaluator
         state = instance.__dict__
@@ -95,7 +99,7 @@ class MutableAttribute(ScalarAttribute):
                 state[self._key] = value
         return value
 
-    def __set__(self, instance: BoundModel, value: Any) -> None:
+    def __set__(self, instance: Any, value: Any) -> None:
         instance._values[self.column.column_name].setval(value)
 
 
@@ -105,25 +109,27 @@ class AliasAttribute:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, instance: BoundModel | None, owner: type[BoundModel]) -> Any:
+    def __get__(self, instance: Any | None, owner: type[Any]) -> Any:
         return getattr(owner if instance is None else instance, self._name)
 
-    def __set__(self, instance: BoundModel, value: Any) -> None:
+    def __set__(self, instance: Any, value: Any) -> None:
         setattr(instance, self._name, value)
 
 
 class FullValues:
     """``_values``: makes a light instance a full one when it is first asked for."""
 
-    def __get__(self, instance: BoundModel | None, owner: type[BoundModel]) -> Any:
+    def __get__(self, instance: Any | None, owner: type[Any]) -> Any:
         if instance is None:
             return self
         state = instance.__dict__
         originals = state.get(_ORIGINALS, _NOTHING)
+        mapper: Mapper = owner.__mapper__
+        readers = mapper.readers
         values = {}
-        for name, column in owner._columns.items():
+        for name, column in mapper.columns.items():
             row_value = state.get(name)
-            make = owner._readers.get(name)
+            make = readers.get(name)
             if make is None:
                 value, previous = row_value, originals.get(name, row_value)
             else:
@@ -134,12 +140,12 @@ class FullValues:
             manager.previous_value = previous
             manager.explicit = name in originals or (make is not None and value != previous)
             values[name] = manager
-        unread = frozenset(name for name in owner._columns if not _is_in(state, name))
+        unread = frozenset(name for name in mapper.columns if not _is_in(state, name))
         if unread:
             state[_UNREAD] = unread
         state["_values"] = values
         # Last, or another thread that reads would find neither.
-        for name in owner._columns:
+        for name in mapper.columns:
             state.pop(name, None)
             state.pop(name + _READ, None)
         state.pop(_ORIGINALS, None)
@@ -150,8 +156,8 @@ def _is_in(state: dict[str, Any], name: str) -> bool:
     return name in state or name + _READ in state
 
 
-def was_read(instance: BoundModel, name: str) -> bool:
-    """Say whether an instance has a column: not if it was read without it. Null is a value."""
+def was_read(instance: Any, name: str) -> bool:
+    """Return whether an instance has a column: not if it was read without it. Null is a value."""
     state = instance.__dict__
     if "_values" not in state:
         return _is_in(state, name)
@@ -167,12 +173,12 @@ def was_read(instance: BoundModel, name: str) -> bool:
     return not callable(default) and bool(manager.value != default)
 
 
-def mark_unread(instance: BoundModel, names: Iterable[str]) -> None:
-    """Say which columns a full instance was read without."""
+def mark_unread(instance: Any, names: Iterable[str]) -> None:
+    """Remember which columns a full instance was read without."""
     instance.__dict__[_UNREAD] = frozenset(names)
 
 
-def save_state(instance: BoundModel) -> dict[str, Any]:
+def save_state(instance: Any) -> dict[str, Any]:
     """Return an instance's state for ``pickle`` and ``copy``: without cqlengine's managers."""
     state = dict(instance.__dict__)
     values = state.pop("_values", None)
@@ -187,71 +193,49 @@ def save_state(instance: BoundModel) -> dict[str, Any]:
     return state
 
 
-def restore_state(instance: BoundModel, state: dict[str, Any]) -> None:
+def restore_state(instance: Any, state: dict[str, Any]) -> None:
     """Give an instance a state that ``save_state`` returned."""
     managed = state.pop(_MANAGED, None)
     if managed is not None:
         values = state["_values"] = {}
+        columns_by_name = instance.__mapper__.columns
         for name, (value, previous, explicit) in managed.items():
-            column = instance._columns[name]
+            column = columns_by_name[name]
             manager = values[name] = column.value_manager(instance, column, value)
             manager.previous_value, manager.explicit = previous, explicit
     object.__setattr__(instance, "__dict__", state)
 
 
-def find_readers(model: type[BoundModel]) -> dict[str, Callable[[Any], Any]]:
-    """Return, for each column whose values a program may change in place, how to make one of what
-    the driver gives.
-    """
-    return {
-        name: make_reader(column)
-        for name, column in model._columns.items()
-        if isinstance(column, columns.BaseCollectionColumn | columns.UserDefinedType)
-    }
-
-
-def find_conversions(model: type[BoundModel]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
-    """Return the scalar columns whose values are not as the driver gives them.
-
-    cqlengine's own scalar types give the driver's value back; a program's own type may not.
-    """
-    return tuple(
-        (name, column.to_python)
-        for name, column in model._columns.items()
-        if name not in model._readers and type(column).to_python.__module__ != columns.__name__
-    )
-
-
-def is_light(instance: BoundModel) -> bool:
-    """Say whether an instance has its row, of which at most scalars have changed."""
+def is_light(instance: Any) -> bool:
+    """Return whether an instance has its row, of which at most scalars have changed."""
     state = instance.__dict__
     if "_values" in state:
         return False
-    for name, read in instance._readers.items():
+    for name, read in instance.__mapper__.readers.items():
         key = name + _READ
         if key in state and state[key] != read(state.get(name)):
             return False
     return True
 
 
-def assign_scalar(instance: BoundModel, name: str, value: Any) -> None:
+def assign_scalar(instance: Any, name: str, value: Any) -> None:
     """Assign to a column of a light instance whose values do not change in place."""
     state = instance.__dict__
     state.setdefault(_ORIGINALS, {}).setdefault(name, state.get(name))
     state[name] = value
 
 
-def scalar_changes(instance: BoundModel) -> Mapping[str, Any]:
+def scalar_changes(instance: Any) -> Mapping[str, Any]:
     """Return what the scalars of a light instance were before they were assigned to."""
     return instance.__dict__.get(_ORIGINALS) or _NOTHING
 
 
-def forget_changes(instance: BoundModel) -> None:
+def forget_changes(instance: Any) -> None:
     """Take a light instance for what is stored."""
     instance.__dict__.pop(_ORIGINALS, None)
 
 
-def given_values(instance: BoundModel) -> dict[str, Any]:
+def given_values(instance: Any) -> dict[str, Any]:
     """Return what an instance has: of a new one the columns that were given, or that have a value;
     of one that was read the columns that were.
     """
@@ -259,7 +243,7 @@ def given_values(instance: BoundModel) -> dict[str, Any]:
     if "_values" not in state:
         return {
             name: getattr(instance, name)
-            for name in instance._columns
+            for name in instance.__mapper__.columns
             if name in state or state.get(name + _READ)
         }
     return {
@@ -269,7 +253,7 @@ def given_values(instance: BoundModel) -> dict[str, Any]:
     }
 
 
-def make_light(instance: BoundModel, row: dict[str, Any]) -> None:
+def make_light(instance: Any, row: dict[str, Any]) -> None:
     """Make an instance whose row has been written one as if it had been read."""
     values = instance.__dict__.get("_values")
     if values is None:
@@ -278,7 +262,7 @@ def make_light(instance: BoundModel, row: dict[str, Any]) -> None:
     state = {
         name: value for name, value in instance.__dict__.items() if name not in _MADE_BY_CQLENGINE
     }
-    for name in instance._readers:
+    for name in instance.__mapper__.readers:
         # A program may hold on to the collection that it has read from the instance.
         held = values[name].value
         if held.__class__ is row[name].__class__ and held:
@@ -286,7 +270,23 @@ def make_light(instance: BoundModel, row: dict[str, Any]) -> None:
     object.__setattr__(instance, "__dict__", row | state)
 
 
-def make_instance(model: type[BoundModel], row: dict[str, Any]) -> BoundModel:
+def managers_of(instance: Any) -> Mapping[str, Any]:
+    """Return cqlengine's managers of an instance's values, which make it a full one."""
+    managers: Mapping[str, Any] = instance._values
+    return managers
+
+
+def is_stored(instance: Any) -> bool:
+    """Return whether an instance has a row: it was read, or has been written."""
+    return bool(instance._is_persisted)
+
+
+def mark_stored(instance: Any) -> None:
+    """Make an instance that cqlengine's statements have written one as if it had been read."""
+    instance._set_persisted()
+
+
+def make_instance(model: type[Any], row: dict[str, Any]) -> Any:
     """Return a light instance with a row by the names of attributes, which it takes over."""
     instance = object.__new__(model)
     object.__setattr__(instance, "__dict__", row)
@@ -294,8 +294,8 @@ def make_instance(model: type[BoundModel], row: dict[str, Any]) -> BoundModel:
 
 
 def make_instances(
-    model: type[BoundModel], rows: Iterable[dict[str, Any]], known: dict[str, Any]
-) -> list[BoundModel]:
+    mapper: Mapper, rows: Iterable[dict[str, Any]], known: dict[str, Any]
+) -> list[Any]:
     """Return a light instance for each row, which it takes over.
 
     :param rows: dictionaries by the columns' names in CQL.
@@ -303,7 +303,7 @@ def make_instances(
     """
     make, set_attribute = object.__new__, object.__setattr__
     instances = []
-    renames, conversions = tuple(model._db_map.items()), model._conversions
+    model, renames, conversions = mapper.model, mapper.renames, mapper.conversions
     if not (known or renames or conversions):
         for row in rows:
             instance = make(model)

@@ -18,8 +18,8 @@ from uuid import UUID
 from cassandra import util
 from cassandra.cqlengine import columns
 
-from .columns.formats import MOST_ELEMENTS
-from .protocol.values import milliseconds_of, moment_of
+from ..columns.formats import MOST_ELEMENTS
+from ..protocol.values import milliseconds_of, moment_of
 
 #: The type whose values cqlengine's own columns neither change nor refuse; what is out of range is
 #: refused when it is bound.

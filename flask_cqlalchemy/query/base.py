@@ -1,94 +1,70 @@
-"""Query sets and writes of models, executed on the connection of the current application.
+"""``Query``: cqlengine's query set, on the connection of the current application.
 
-Stages: a query set collects filters; its *shape*, which is all but the values, leads to the CQL
-with markers, made once for each shape; the values are bound to the prepared statement;
-``connection.Connection`` executes it. What has no shape here (functions, ``token()``, writes) goes
-through cqlengine's statements and ``statements.compile_statement``.
+Stages: a query collects conditions; its *shape*, which is all but the values, leads to the CQL with
+markers, made once for each shape; the values are bound to the prepared statement, which is sent.
+What has no shape here (functions, ``token()``, writes) goes through cqlengine's statements.
+
+What pages, JSON, bulk reads and the like need of a query has a name: ``narrowed``, ``read_page``,
+``make_items``, ``binding`` and the properties beside them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from cassandra.cqlengine import CQLEngineException, columns
+from cassandra.cqlengine import CQLEngineException
 from cassandra.cqlengine import query as cqlengine_query
 from cassandra.cqlengine.connection import NOT_SET
 from cassandra.cqlengine.functions import QueryValue
-from cassandra.cqlengine.operators import EqualsOperator, InOperator
 from cassandra.cqlengine.query import BatchQuery
 from cassandra.cqlengine.statements import (
     BaseCQLStatement,
     DeleteStatement,
-    MapDeleteClause,
     SelectStatement,
     WhereClause,
 )
 from werkzeug.exceptions import NotFound
 
-from .batch import add_to_batch, microseconds
-from .conversions import as_stored
-from .guardrails import check_filtering, check_in, check_rows
-from .instances import make_instances, mark_unread
-from .protocol import mark_for_instances
-from .selects import Comparison, copy_clause, find_filter
-from .signals import StatementInfo
-from .statements import bind, compile_statement, is_idempotent
-from .writes import check_columns, insert
+from ..guardrails import check_filtering, check_rows
+from ..mapping.conversions import as_stored
+from ..mapping.instances import make_instances, mark_unread
+from ..protocol import mark_for_instances
+from ..statements.compiling import compile_statement
+from ..statements.info import StatementInfo
+from ..statements.sending import BoundQuery, bind_query
+from .conditions import Comparison, check_lengths, copy_clause
+from .stock import run
+from .writes import check_columns, choose_writer, insert, options_of
 
 if TYPE_CHECKING:
     from cassandra.cluster import ResultSet
-    from cassandra.query import BoundStatement
+    from typing_extensions import Self
 
-    from .connection import Connection
-    from .models import BoundModel
-    from .pagination import Page
-    from .schemas import Schema
+    from ..connection import PagedRows
+    from ..connection.place import Place
+    from ..mapping.mapper import Mapper
+
+#: A row as the driver gives it: values by the names of columns in CQL.
+Row = dict[str, Any]
 
 
-def _run(
-    query: QuerySet | DMLQuery, statement: BaseCQLStatement, bind_name: str | None
-) -> ResultSet | None:
-    """Execute a statement that cqlengine built, or add it to the batch of ``query``.
+@dataclass(frozen=True)
+class RowPage:
+    """Rows that Cassandra has returned at once.
 
-    :param bind_name: what ``using(connection=...)`` was given: the name of a bind.
-    :raises ValidationError: naming the column, if a value cannot be stored in it.
-    :raises LWTException: if a condition of it did not hold.
-    :raises CassandraUnavailable: and the others of ``Connection.execute``.
+    :ivar paging_state: where the rest begins; None at the end.
     """
-    model, batch = query.model, query._batch
-    connection, keyspace = model._resolve(bind_name)
-    if batch and getattr(statement, "timestamp", 0) is None and not statement.conditionals:
-        statement.timestamp = microseconds(batch)
-    cql, values = compile_statement(statement)
-    bound = bind(connection.prepare(cql), values, model.__name__)
-    bound.consistency_level = query._consistency
-    bound.fetch_size = statement.fetch_size
-    bound.is_idempotent = is_idempotent(statement)
-    if getattr(statement, "allow_filtering", False):
-        check_filtering(connection.settings.guardrails, model.__name__)
-    kind = type(statement).__name__.removesuffix("Statement").lower()
-    info = StatementInfo(kind, model._subject(keyspace), cql, model)
-    _check_in(connection, statement, model)
-    if batch:
-        add_to_batch(batch, connection, bound, info)
-        return None
-    rows = connection.execute(bound, timeout=query._timeout, subject=info)
-    if query._if_not_exists or query._if_exists or query._conditional:
-        cqlengine_query.check_applied(rows)
-    return rows
+
+    rows: list[Row]
+    paging_state: bytes | None
 
 
-def _check_in(connection: Connection, statement: BaseCQLStatement, model: type[BoundModel]) -> None:
-    for clause in getattr(statement, "where_clauses", ()):
-        if isinstance(clause.operator, InOperator) and isinstance(clause.value, Sized):
-            subject = f"{model.__name__}.{clause.field}"
-            check_in(connection.settings.guardrails, len(clause.value), subject)
-
-
-class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
+class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
     """cqlengine's query set, on the application's connection.
 
     There is no implicit LIMIT: a query without one gives every row, fetched page by page.
@@ -111,10 +87,10 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
     _ttl = _consistency = _timestamp = _fetch_size = _connection = _count = None
     _timeout: Any = NOT_SET
 
-    def __init__(self, model: type[BoundModel]) -> None:
+    def __init__(self, model: type[Any]) -> None:
         self.model = model
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> QuerySet:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         del memo
         clone = self._derive()
         clone._where = list(self._where)
@@ -123,16 +99,16 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         clone._defer_fields = set(self._defer_fields)
         return clone
 
-    def _derive(self) -> QuerySet:
+    def _derive(self) -> Self:
         """Return a query set like this one, not executed, which shares all that it is made of."""
-        clone: QuerySet = object.__new__(self.__class__)
+        clone = object.__new__(self.__class__)
         state = self.__dict__.copy()
         if self._result_cache is not None or self._count is not None:
             state["_result_cache"] = state["_count"] = None
         clone.__dict__ = state
         return clone
 
-    def _own_clauses(self) -> QuerySet:
+    def _own_clauses(self) -> Self:
         """Return a query set like this one whose conditions may be numbered, to make a statement of
         them, while another thread does so with this one's.
         """
@@ -143,41 +119,36 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
 
     # Building
 
-    def filter(self, *args: WhereClause, **kwargs: Any) -> QuerySet:
+    def filter(self, *args: WhereClause, **kwargs: Any) -> Query:
         """Return a query set that keeps the rows for which all conditions hold.
 
         :raises QueryException: if a column or an operator does not exist.
         """
-        query: QuerySet = self
+        query: Query = self
         where = list(self._where)
         if args:
             query = super().filter(*args)
             where = list(query._where)
-        filters = self.model._filters
+        mapper = self.mapper
         for argument, value in kwargs.items():
             known = None
             if value is not None and not isinstance(value, QueryValue):
-                known = filters.get(argument)
-                if known is None:
-                    known = find_filter(self.model, argument)
-                    if known is not None:
-                        # Only what the model has: arguments may come from a request.
-                        filters[argument] = known
+                known = mapper.filters.get(argument) or mapper.filter(argument)
             if known is not None:
                 where.append(Comparison(known, value))
             else:
                 query = query._derive()
                 query._where = where
-                query = super(QuerySet, query).filter(**{argument: value})
+                query = super(Query, query).filter(**{argument: value})
                 where = list(query._where)
         clone = self._derive()
         clone._where = where
         return clone
 
-    def batch(self, batch_obj: BatchQuery | None) -> QuerySet:
+    def batch(self, batch_obj: BatchQuery | None) -> Query:
         """Return a query set whose writes are added to a batch.
 
-        :raises CQLEngineException: if it is no batch, or the query set has a connection of its own.
+        :raises CQLEngineException: if it is not a batch, or the query has a connection of its own.
         """
         if self._connection:
             raise CQLEngineException("Cannot specify the connection on model in batch mode.")
@@ -187,16 +158,16 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         clone._batch = batch_obj
         return clone
 
-    def distinct(self, distinct_fields: Sequence[str] | None = None) -> QuerySet:
+    def distinct(self, distinct_fields: Sequence[str] | None = None) -> Query:
         """Return a query set of the distinct values of columns.
 
         :param distinct_fields: names of columns; the partition key if not given.
         :raises QueryException: if one of them does not exist.
         """
-        by_name = self.model._columns
+        mapper = self.mapper
         fields = []
-        for name in distinct_fields or self.model._partition_keys:
-            known = by_name.get(self.model._db_map.get(name, name))
+        for name in distinct_fields or mapper.partition_key:
+            known = mapper.columns.get(mapper.attributes.get(name, name))
             if known is None:
                 raise cqlengine_query.QueryException(f"Can't resolve column name: '{name}'")
             fields.append(known.db_field_name)
@@ -204,10 +175,10 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         clone._distinct_fields = fields
         return clone
 
-    def limit(self, v: int | None) -> QuerySet:
+    def limit(self, v: int | None) -> Query:
         """Return a query set of at most ``v`` rows; None or 0 is without a limit.
 
-        :raises TypeError: if ``v`` is no whole number.
+        :raises TypeError: if ``v`` is not a whole number.
         :raises QueryException: if it is negative.
         """
         if v is not None and (not isinstance(v, int) or isinstance(v, bool)):
@@ -221,12 +192,12 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
     def _select_fields(self) -> list[str]:
         # A row may be of a subclass, which has columns that this model does not know. cqlengine
         # forgets them as soon as there is a filter.
-        if self.model._is_polymorphic and not self._only_fields:
+        if self.mapper.is_polymorphic and not self._only_fields:
             return []
         if self._defer_fields or self._only_fields:
             return super()._select_fields()  # type: ignore[no-any-return]
         # Never `*`: then a row has no column that the model does not know.
-        return [column.db_field_name for column in self.model._columns.values()]
+        return [column.db_field_name for column in self.mapper.columns.values()]
 
     # Writing
 
@@ -236,25 +207,12 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         :raises ValidationError: naming the column that does not exist or whose value cannot be
             stored.
         """
-        model = self.model
-        check_columns(model, kwargs)
-        plan = model._write_plan
-        if plan is None or self._has_write_options:
+        mapper = self.mapper
+        check_columns(mapper, kwargs)
+        writer = choose_writer(mapper, "insert", options_of(self.__dict__))
+        if writer is None:
             return super().create(**kwargs)
-        return insert(model, plan, kwargs, batch=self._batch, ttl=self._ttl)
-
-    @property
-    def _has_write_options(self) -> bool:
-        """Whether a write needs cqlengine's statements: all but a batch and a TTL do."""
-        return bool(
-            self._timestamp
-            or self._consistency is not None
-            or self._if_not_exists
-            or self._if_exists
-            or self._conditional
-            or self._connection
-            or self._timeout is not NOT_SET
-        )
+        return insert(mapper, writer, kwargs, batch=self._batch, ttl=self._ttl)
 
     def update(self, **values: Any) -> None:
         """Write columns of the rows that the filters name; None removes a value.
@@ -263,7 +221,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             value cannot be stored.
         """
         # cqlengine would remove the column with the attribute's name, not that in CQL.
-        known = self.model._columns
+        known = self.mapper.columns
         nulled = [
             known[name]
             for name, value in values.items()
@@ -277,7 +235,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             if name not in known or known[name] not in nulled
         }
         query = self._own_clauses()
-        super(QuerySet, query).update(**written)
+        super(Query, query).update(**written)
         if nulled:
             fields = {known[name].db_field_name for name in written if name in known}
             query = self._own_clauses()
@@ -297,69 +255,66 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
 
         :raises QueryException: if a column of the partition key has no filter.
         """
-        super(QuerySet, self._own_clauses()).delete()
+        super(Query, self._own_clauses()).delete()
 
     # Executing
 
     def _execute(self, statement: BaseCQLStatement) -> ResultSet | None:
-        return _run(self, statement, self._connection)
+        return run(self.mapper, statement, vars(self))
 
-    def _select(
-        self,
-        limit: int,
-        *,
-        paging_state: bytes | None = None,
-        fetch_size: int | None = None,
-        for_instances: bool = True,
-    ) -> ResultSet:
-        """Execute the SELECT with ``limit`` in place of the query set's own; 0 is none.
+    def bound_select(
+        self, limit: int | None = None, *, for_instances: bool = True, fetch_size: int | None = None
+    ) -> BoundQuery:
+        """Return the SELECT, ready to be sent.
 
-        :param for_instances: whether nobody but instances will see the rows.
+        :param limit: in place of the query's own; 0 is none.
+        :param for_instances: whether the rows only become instances, and are not shown.
+        :param fetch_size: rows of a page, in place of the query's own.
+        :raises CQLEngineException: if the query is for a batch.
         """
-        connection, bound, info = self._bind_select(limit, for_instances=for_instances)
-        if fetch_size is not None:
-            bound.fetch_size = fetch_size
-        return connection.execute(
-            bound, timeout=self._timeout, subject=info, paging_state=paging_state
-        )
-
-    def _bind_select(
-        self, limit: int, *, for_instances: bool = True
-    ) -> tuple[Connection, BoundStatement, StatementInfo]:
-        """Make the SELECT that ``_select`` executes."""
         if self._batch:
             raise CQLEngineException(
                 "Only inserts, updates, and deletes are available in batch mode"
             )
-        model = self.model
-        connection, keyspace = model._resolve(self._connection)
-        rails = connection.settings.guardrails
+        if limit is None:
+            limit = self._limit
+        mapper = self.mapper
+        place = mapper.place(self._connection)
+        rails = place.connection.settings.guardrails
         if self._allow_filtering:
-            check_filtering(rails, model.__name__)
-        shape = self._shape(keyspace, bool(limit))
+            check_filtering(rails, mapper.name)
+        shape = self._shape(place.keyspace, bool(limit))
         if shape is None:
             statement = self._own_clauses()._make_select(limit)
-            _check_in(connection, statement, model)
+            check_lengths(rails, statement.where_clauses, mapper.name)
             cql, values = compile_statement(statement)
-            info = StatementInfo("select", model._subject(keyspace), cql, model)
+            info = StatementInfo("select", mapper.subject(place.keyspace), cql, mapper.model)
         else:
-            known: StatementInfo | None = model._plans.get(shape)
+            known = mapper.statements.get(shape)
             if known is None:
                 cql, _ = compile_statement(self._own_clauses()._make_select(limit))
-                known = model._remember(shape, cql)
+                known = mapper.remember(shape, cql)
             info = known
             values = [clause.value for clause in self._where]
             if limit:
                 values.append(limit)
-        bound = bind(connection.prepare(info.cql), values, model.__name__)
-        bound.is_idempotent = True
-        if self._consistency is not None:
-            bound.consistency_level = self._consistency
-        if self._fetch_size is not None:
-            bound.fetch_size = self._fetch_size
-        if for_instances and model._is_plain and not self._values_list:
-            mark_for_instances(bound)
-        return connection, bound, info
+        query = bind_query(
+            place,
+            info,
+            values,
+            subject=mapper.name,
+            idempotent=True,
+            consistency=self._consistency,
+            fetch_size=self._fetch_size if fetch_size is None else fetch_size,
+        )
+        if for_instances and mapper.makes_light and not self._values_list:
+            mark_for_instances(query.statement)
+        return query
+
+    def _select(self, limit: int | None = None, *, for_instances: bool = True) -> PagedRows:
+        """Execute the SELECT; the parameters are those of ``bound_select``."""
+        query = self.bound_select(limit, for_instances=for_instances)
+        return query.execute(timeout=self._timeout)
 
     def _shape(self, keyspace: str | None, limited: bool) -> tuple[Any, ...] | None:
         """Return all of the SELECT but its values; None if a clause is more than a comparison."""
@@ -389,7 +344,112 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         statement.limit = limit
         return statement
 
-    def known_values(self) -> dict[str, Any]:
+    # What pages, JSON and bulk reads work with
+
+    @property
+    def mapper(self) -> Mapper:
+        """What the kit knows of the model."""
+        return self.model.__mapper__  # type: ignore[no-any-return]
+
+    @property
+    def conditions(self) -> Sequence[WhereClause]:
+        """The conditions that a row must meet."""
+        return self._where
+
+    @property
+    def order(self) -> Sequence[str]:
+        """What ``order_by()`` asked for, as CQL writes it; empty for the table's own order."""
+        return self._order
+
+    @property
+    def row_limit(self) -> int | None:
+        """What ``limit()`` was given; None for all rows."""
+        return self._limit or None
+
+    @property
+    def is_distinct(self) -> bool:
+        """Whether ``distinct()`` was asked for."""
+        return bool(self._distinct_fields)
+
+    @property
+    def listed(self) -> list[str] | None:
+        """The attributes whose values ``values_list()`` asks for; None if it does not."""
+        if not self._values_list:
+            return None
+        attributes = self.mapper.attributes
+        return [attributes.get(field, field) for field in self._only_fields]
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether ``values_list()`` asks for bare values of one column."""
+        return bool(self._flat_values_list)
+
+    @property
+    def has_items(self) -> bool:
+        """Whether the query has been executed, and keeps what it gave."""
+        return self._result_cache is not None
+
+    def place(self) -> Place:
+        """Return where the query goes.
+
+        :raises NoAppError: if there is no current application.
+        """
+        return self.mapper.place(self._connection)
+
+    def narrowed(
+        self, where: Sequence[WhereClause], order: Sequence[str], columns: Sequence[str]
+    ) -> Self:
+        """Return this query with other conditions and another order.
+
+        :param order: as CQL writes it.
+        :param columns: what it is to read, by CQL name, in spite of ``only()`` and ``defer()``.
+        """
+        clone = self._derive()
+        clone._where = copy.deepcopy(list(where))
+        clone._order = list(order)
+        clone._defer_fields = self._defer_fields - set(columns)
+        if self._only_fields:
+            clone._only_fields = [*self._only_fields, *columns]
+        return clone
+
+    def read_page(self, fetch_size: int, paging_state: bytes | None) -> RowPage:
+        """Ask Cassandra once, for at most ``fetch_size`` rows, without the query's limit.
+
+        :param paging_state: where the rows begin; it must come from Cassandra.
+        """
+        most = self._fetch_size or self.place().connection.settings.fetch_size
+        query = self.bound_select(0, fetch_size=min(fetch_size, most))
+        found = query.execute(timeout=self._timeout, paging_state=paging_state)
+        return RowPage(list(found.current_rows), found.paging_state)
+
+    def binding(self) -> list[object]:
+        """Return what tells this query from others, for a cursor that belongs to it.
+
+        Its values are such that ``pagination.cursors.digest_of`` has a lasting text for them.
+        """
+        mapper, statement = self.mapper, self._select_query()
+        return [
+            self.model.__name__,
+            self._connection or self.model.__connection__ or mapper.bind,
+            statement.table,
+            [
+                (
+                    column.db_field_name,
+                    column.db_type,
+                    column.partition_key,
+                    column.clustering_order,
+                )
+                for column in mapper.primary_key.values()
+            ],
+            [str(clause) for clause in statement.where_clauses],
+            statement.get_context(),
+            self._order,
+            self.row_limit,
+            self._distinct_fields,
+            self._allow_filtering,
+        ]
+
+    def known_values(self) -> Row:
         """Return the values, by CQL name, that rows may lack because the query fixes them.
 
         They count as read, whether ``only()`` and ``defer()`` ask for them or not.
@@ -402,26 +462,24 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             if clause.__class__ is Comparison and clause.known.is_equality
         }
 
-    def _construct_page(self, rows: list[dict[str, Any]]) -> list[Any]:
+    def make_items(self, rows: list[Row]) -> list[Any]:
+        """Return what iterating gives of these rows, which become the instances."""
         known = self.known_values()
-        if self.model._is_plain and not self._values_list:
-            return make_instances(self.model, rows, known)
+        mapper = self.mapper
+        if mapper.makes_light and not self._values_list:
+            return make_instances(mapper, rows, known)
         construct = self._get_result_constructor()
         made = [construct(known | row) for row in rows]
         if not self._values_list and (self._only_fields or self._defer_fields):
             for instance, row in zip(made, rows, strict=True):
-                given = {
-                    self.model._db_map.get(field, field) for field in known.keys() | row.keys()
-                }
-                mark_unread(instance, instance._columns.keys() - given)
+                given = {mapper.attributes.get(field, field) for field in known.keys() | row.keys()}
+                mark_unread(instance, instance.__mapper__.columns.keys() - given)
         return made
 
-    def _construct_all(self, found: ResultSet) -> list[Any]:
-        return self._read_all(found, self._construct_page)
+    def _construct_all(self, found: PagedRows) -> list[Any]:
+        return self._read_all(found, self.make_items)
 
-    def _read_all(
-        self, found: ResultSet, make: Callable[[list[dict[str, Any]]], list[Any]]
-    ) -> list[Any]:
+    def _read_all(self, found: PagedRows, make: Callable[[list[Row]], list[Any]]) -> list[Any]:
         """Return what ``make`` makes of each page.
 
         :raises GuardrailError: if there are more rows than may be read without a limit.
@@ -432,7 +490,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             made += make(found.current_rows)
             if not self._limit:
                 rails = found.connection.settings.guardrails
-                check_rows(rails, before, len(made), self.model.__name__)
+                check_rows(rails, before, len(made), self.mapper.name)
             if not found.has_more_pages:
                 return made
             found.fetch_next_page()
@@ -441,7 +499,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         """Return all instances of the query, which is executed once."""
         found = self._result_cache
         if found is None:
-            found = self._result_cache = self._construct_all(self._select(self._limit))
+            found = self._result_cache = self._construct_all(self._select())
             self._count = len(found)
         return found
 
@@ -475,7 +533,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         limit = min(query._limit, 2) if query._limit else 2
         found = query._construct_all(query._select(limit))
         if not found:
-            raise self.model.DoesNotExist(f"There is no {self.model.__name__} for this query.")
+            raise self.model.DoesNotExist(f"There is no {self.mapper.name} for this query.")
         if len(found) > 1:
             raise self.model.MultipleObjectsReturned("Multiple objects found")
         return found[0]
@@ -498,26 +556,17 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             raise NotFound
         return found
 
-    def paginate(self, **options: Any) -> Page[Any]:
-        """Return one page; the options are those of ``db.paginate``."""
-        page: Page[Any] = self.model._database.paginate(self, **options)
-        return page
-
     def exists(self) -> bool:
-        """Say whether there is a row, by asking for one."""
+        """Return whether there is a row, by asking for one."""
         return self._select(1).one() is not None
 
-    def to_json(self, schema: Schema | None = None) -> bytes:
-        """Return the rows as JSON, without making instances of them: see ``db.to_json``."""
-        return self.model._database.to_json(self, schema)
-
-    def raw_rows(self) -> list[dict[str, Any]]:
+    def raw_rows(self) -> list[Row]:
         """Return the rows as instances are made of them: collections are lists and dictionaries."""
-        return self._read_all(self._select(self._limit), lambda rows: rows)
+        return self._read_all(self._select(), lambda rows: rows)
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[Row]:
         """Return the rows as dictionaries by the columns' names in CQL, without instances."""
-        return self._read_all(self._select(self._limit, for_instances=False), lambda rows: rows)
+        return self._read_all(self._select(for_instances=False), lambda rows: rows)
 
     def iter(self, fetch_size: int | None = None) -> Iterator[Any]:
         """Yield instances page by page, the next page being fetched while this one is read.
@@ -527,48 +576,13 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         :param fetch_size: rows of a page; ``CASSANDRA_FETCH_SIZE`` if not given.
         """
         query = self._derive() if fetch_size is None else self.fetch_size(fetch_size)
-        found = query._select(self._limit)
+        found = query._select()
         while True:
             page = found.current_rows
             has_more = found.has_more_pages
             if has_more:
                 found.start_next_page()
-            yield from query._construct_page(page)
+            yield from query.make_items(page)
             if not has_more:
                 return
             found.take_next_page()
-
-
-class DMLQuery(cqlengine_query.DMLQuery):  # type: ignore[misc]
-    """cqlengine's writes of one instance, on the application's connection."""
-
-    def _delete_null_columns(self, conditionals: list[WhereClause] | None = None) -> None:
-        """Remove the columns set to None, and the keys that a map has lost.
-
-        cqlengine leaves the clustering key out as soon as a map is concerned.
-        """
-        statement = DeleteStatement(
-            self.column_family_name, conditionals=conditionals, if_exists=self._if_exists
-        )
-        removed = []
-        for manager in self.instance._values.values():
-            column = manager.column
-            if manager.deleted:
-                statement.add_field(column.db_field_name)
-                removed.append(column)
-            elif isinstance(column, columns.Map):
-                lost = MapDeleteClause(column.db_field_name, manager.value, manager.previous_value)
-                if lost.get_context_size():
-                    statement.add_field(lost)
-                    removed.append(column)
-        if not removed:
-            return
-        only_static = all(column.static for column in removed)
-        keys = self.model._partition_keys if only_static else self.model._primary_keys
-        for name, column in keys.items():
-            statement.add_where(column, EqualsOperator(), getattr(self.instance, name))
-        self._execute(statement)
-
-    def _execute(self, statement: BaseCQLStatement) -> ResultSet | None:
-        name = self.instance._connection if self.instance else None
-        return _run(self, statement, name)

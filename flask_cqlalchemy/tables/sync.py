@@ -1,0 +1,294 @@
+"""Brings keyspaces, user types and tables to what the models say.
+
+Stages: a missing keyspace, then user types, then tables with their columns, options and indexes.
+Nothing is ever removed or changed in type.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cassandra.cqlengine import management
+from cassandra.metadata import protect_name
+
+from ..config import DEFAULT_BIND, PREFIX
+from ..errors import SchemaError
+from ..mapping.mapper import fields_of, user_types_in
+from .apply import Change, change, drop, find_keyspace, refresh, require_keyspace
+
+if TYPE_CHECKING:
+    from cassandra.cqlengine.columns import Column
+    from cassandra.cqlengine.usertype import UserType
+    from cassandra.metadata import TableMetadata
+
+    from ..connection import Connection
+    from ..connection.place import Place
+    from ..mapping.mapper import Mapped, Mapper
+    from ..state import Database
+
+
+# What an application's models need
+
+
+def sync(database: Database) -> list[Change]:
+    """Create what all models need and the clusters lack; see ``CQLAlchemy.sync_db``."""
+    done: list[Change] = []
+    for connection in database.connections:
+        refresh(connection)
+    for bind in database.binds:
+        done += _create_keyspace_of(database, bind, database.place(bind))
+    for model in database.registry.models:
+        done += sync_model(database, model)
+    for user_type in database.registry.types:
+        done += sync_type(database, user_type)
+    for connection in database.connections:
+        refresh(connection)
+    return done
+
+
+def sync_model(database: Database, model: type[Mapped]) -> list[Change]:
+    """Create or extend one model's table; see ``CQLAlchemy.sync_table``."""
+    mapper = model.__mapper__
+    place = mapper.place()
+    done = _create_keyspace_of(database, mapper.bind, place)
+    for user_type in _with_needed(database, mapper.user_types):
+        done += create_type(place, user_type)
+    return done + create_table(place, mapper)
+
+
+def sync_type(
+    database: Database, user_type: type[UserType], bind: str = DEFAULT_BIND
+) -> list[Change]:
+    """Create or extend one user type; see ``CQLAlchemy.sync_type``."""
+    place = database.place(bind)
+    done = _create_keyspace_of(database, bind, place)
+    for known in _with_needed(database, [user_type]):
+        done += create_type(place, known)
+    return done
+
+
+def drop_all(database: Database) -> list[Change]:
+    """Drop the table of every model and every user type; see ``CQLAlchemy.drop_all``."""
+    done: list[Change] = []
+    mappers = [model.__mapper__ for model in database.registry.models]
+    places = {mapper.place() for mapper in mappers}
+    for place in places:
+        refresh(place.connection)
+    for mapper in reversed(mappers):
+        done += drop(mapper.place(), "table", mapper.table)
+    for place in places:
+        for user_type in reversed(database.registry.types):
+            done += drop(place, "type", user_type.type_name())
+    return done
+
+
+def _with_needed(database: Database, user_types: Iterable[type[UserType]]) -> list[type[UserType]]:
+    """Return user types and those that their fields need, each behind those that it needs."""
+    needed: set[type[UserType]] = set()
+    rest = list(user_types)
+    while rest:
+        known = rest.pop()
+        if known not in needed:
+            needed.add(known)
+            rest += user_types_in(known)
+    return [user_type for user_type in database.registry.types if user_type in needed]
+
+
+def _create_keyspace_of(database: Database, bind: str, place: Place) -> list[Change]:
+    return create_keyspace(place.connection, place.keyspace, database.settings(bind).replication)
+
+
+# Single keyspaces, types and tables
+
+
+def create_keyspace(
+    connection: Connection, name: str, replication: Mapping[str, str] | None
+) -> list[Change]:
+    """Create a keyspace unless it is there.
+
+    :param replication: as CQL's ``WITH replication``; None means one replica, and is possible only
+        where the cluster has one node.
+    :returns: what was done, one sentence or none.
+    :raises SchemaError: if ``replication`` is needed.
+    """
+    if find_keyspace(connection, name) or name in refresh(connection).metadata.keyspaces:
+        return []
+    if replication is None:
+        nodes = len(connection.cluster.metadata.all_hosts())
+        if nodes > 1:
+            raise SchemaError(
+                f"The keyspace {name} does not exist and the cluster has {nodes} nodes: set "
+                f"{PREFIX}REPLICATION, for example to 3 or {{'dc1': 3}}, to have it created."
+            )
+        replication = {"class": "SimpleStrategy", "replication_factor": "1"}
+    options = ", ".join(f"'{key}': '{value}'" for key, value in replication.items())
+    cql = f"CREATE KEYSPACE IF NOT EXISTS {protect_name(name)} WITH replication = {{{options}}}"
+    change(connection, cql, f"keyspace {name}", lambda: find_keyspace(connection, name) is not None)
+    refresh(connection)
+    return [Change("created the keyspace", name, cql)]
+
+
+def create_type(place: Place, user_type: type[UserType]) -> list[Change]:
+    """Create a user type, or add the fields that it lacks. Types that it needs must be there."""
+    name, connection = user_type.type_name(), place.connection
+    qualified = f"{protect_name(place.keyspace)}.{protect_name(name)}"
+    subject = f"{place.keyspace}.{name}"
+
+    def live_fields() -> dict[str, str]:
+        live = require_keyspace(place).user_types.get(name)
+        return dict(zip(live.field_names, live.field_types, strict=True)) if live else {}
+
+    known, fields = fields_of(user_type), live_fields()
+    done: list[Change] = []
+    if not fields:
+        definitions = ", ".join(field.get_column_def() for field in known.values())
+        cql = f"CREATE TYPE IF NOT EXISTS {qualified} ({definitions})"
+        change(connection, cql, f"type {name}", lambda: bool(live_fields()))
+        done.append(Change("created the type", subject, cql))
+    for field in known.values() if fields else ():
+        column = field.db_field_name
+        if column in fields:
+            _check_type(f"type {name}", field, fields[column])
+            continue
+
+        def is_done(column: str = column) -> bool:
+            return column in live_fields()
+
+        cql = f"ALTER TYPE {qualified} ADD {field.get_column_def()}"
+        change(connection, cql, f"type {name}", is_done)
+        done.append(Change(f"added the field {column} to the type", subject, cql))
+    if done:
+        connection.forget_types()
+    return done
+
+
+def create_table(place: Place, mapper: Mapper) -> list[Change]:
+    """Create a model's table, or add the columns, options and indexes that it lacks.
+
+    :raises SchemaError: if the table's primary key is not the model's.
+    """
+    name, connection = mapper.table, place.connection
+    subject = f"table {name} of {mapper.name}"
+
+    def live() -> TableMetadata | None:
+        return require_keyspace(place).tables.get(name)
+
+    done = []
+    table = live()
+    if table is None:
+        cql = management._get_create_table(mapper.model).replace(
+            "CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1
+        )
+        change(connection, cql, subject, lambda: live() is not None)
+        done.append(Change("created the table", f"{place.keyspace}.{name}", cql))
+    else:
+        _check_key(mapper, table)
+        done += _add_columns(place, mapper, table, subject, live)
+        done += _set_options(mapper, subject)
+    return done + _add_indexes(place, mapper, subject, live)
+
+
+def _add_columns(
+    place: Place,
+    mapper: Mapper,
+    table: TableMetadata,
+    subject: str,
+    live: Callable[[], TableMetadata | None],
+) -> list[Change]:
+    done = []
+    for column in mapper.columns.values():
+        name = column.db_field_name
+        if name in table.columns:
+            _check_type(subject, column, table.columns[name].cql_type)
+            continue
+
+        def is_done(name: str = name) -> bool:
+            now = live()
+            return now is not None and name in now.columns
+
+        cql = f"ALTER TABLE {mapper.qualified(place.keyspace)} ADD {column.get_column_def()}"
+        change(place.connection, cql, subject, is_done)
+        qualified = f"{table.keyspace_name}.{table.name}"
+        done.append(Change(f"added the column {name} to the table", qualified, cql))
+    return done
+
+
+def _set_options(mapper: Mapper, subject: str) -> list[Change]:
+    model = mapper.model
+    try:
+        changed = management._update_options(model, connection=model._get_connection())
+    except KeyError as error:
+        raise SchemaError(f"{subject}: {error.args[0]}") from error
+    # cqlengine makes and sends the statement itself.
+    return [Change("changed options of the", subject, "")] if changed else []
+
+
+def _add_indexes(
+    place: Place,
+    mapper: Mapper,
+    subject: str,
+    live: Callable[[], TableMetadata | None],
+) -> list[Change]:
+    done = []
+    for attribute in mapper.indexed:
+        name = mapper.columns[attribute].db_field_name
+
+        def is_done(name: str = name) -> bool:
+            now = live()
+            return now is not None and bool(management._get_index_name_by_column(now, name))
+
+        if not is_done():
+            table = mapper.qualified(place.keyspace)
+            cql = f"CREATE INDEX IF NOT EXISTS ON {table} ({protect_name(name)})"
+            change(place.connection, cql, subject, is_done)
+            done.append(Change(f"created an index on {name} of the", subject, cql))
+    return done
+
+
+def _names(key: Sequence[Column]) -> str:
+    return ", ".join(column.name for column in key)
+
+
+def _check_key(mapper: Mapper, table: TableMetadata) -> None:
+    partition = ", ".join(column.db_field_name for column in mapper.partition_key.values())
+    clustering = ", ".join(column.db_field_name for column in mapper.clustering_key.values())
+    live = (_names(table.partition_key), _names(table.clustering_key))
+    if live != (partition, clustering):
+        raise SchemaError(
+            f"The primary key of {mapper.name} is (({partition}), {clustering}); that of the "
+            f"table {table.keyspace_name}.{table.name} is (({live[0]}), {live[1]}). A primary key "
+            "cannot be changed: give the model another __table_name__ and copy the rows, or drop "
+            "the table."
+        )
+
+
+_FROZEN = "frozen<"
+
+
+def _without_inner_frozen(cql_type: str) -> str:
+    """Return a type without each ``frozen`` that says nothing: inside another type all is frozen,
+    and a tuple always is (CQL, Data types).
+    """
+    is_frozen = cql_type.startswith(_FROZEN) and not cql_type.startswith(f"{_FROZEN}tuple<")
+    text, first = cql_type, len(_FROZEN) if is_frozen else 0
+    while (start := text.find(_FROZEN, first)) >= 0:
+        inner = end = start + len(_FROZEN)
+        depth = 1
+        while depth:
+            depth += {"<": 1, ">": -1}.get(text[end], 0)
+            end += 1
+        text = text[:start] + text[inner : end - 1] + text[end:]
+    return text
+
+
+def _check_type(subject: str, column: Column, live: str) -> None:
+    """Warn when a column's type is not the model's: Cassandra cannot change it in place."""
+    if _without_inner_frozen(column.db_type) != _without_inner_frozen(live):
+        warnings.warn(
+            f"{subject}: the column {column.db_field_name} is {live}, in the model "
+            f"{column.db_type}. Change the model, or add a column of another name and copy the "
+            "values.",
+            stacklevel=2,
+        )
