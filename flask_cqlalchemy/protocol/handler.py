@@ -18,6 +18,7 @@ from cassandra.protocol import (
     CUSTOM_PAYLOAD_FLAG,
     RESULT_KIND_PREPARED,
     RESULT_KIND_ROWS,
+    RESULT_KIND_VOID,
     TRACING_FLAG,
     WARNING_FLAG,
     ExecuteMessage,
@@ -52,6 +53,10 @@ _FOR_INSTANCES = "_flask_cqlalchemy_for_instances"
 
 #: Decoders kept for statements that are not prepared; beyond it all are forgotten.
 _MOST_DECODERS = 256
+
+
+#: The body of a VOID result (native protocol v5, 4.2.5.1).
+_VOID = INT32.pack(RESULT_KIND_VOID)
 
 
 class Frame(NamedTuple):
@@ -144,6 +149,9 @@ class Handler:
 
     def _decode(self, frame: Frame, prepared: _PreparedHandler | None, for_instances: bool) -> Any:
         flags, body = frame.flags, frame.body
+        if body == _VOID and frame.opcode == ResultMessage.opcode and not flags:
+            # What most writes are answered: there is nothing to read.
+            return ResultMessage(RESULT_KIND_VOID)
         if (
             flags & COMPRESSED_FLAG
             and frame.decompressor is not None

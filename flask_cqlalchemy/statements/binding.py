@@ -1,24 +1,32 @@
 """Values as the bytes that a prepared statement takes.
 
-Every value is bound, never written into CQL. Pure functions.
+Every value is bound, never written into CQL. What serializes the values is put together once for
+each prepared statement, of functions that do for common types what the driver's do in fewer steps.
+Where these refuse a value, the driver's own serialize it, or say what is wrong with it. Pure
+functions.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
+from cassandra import cqltypes
 from cassandra.cqlengine import ValidationError
-from cassandra.cqltypes import DateType, MapType, TimeType, TimeUUIDType
 from cassandra.query import UNSET_VALUE, BoundStatement, PreparedStatement
-from cassandra.util import Time
+from cassandra.util import SortedSet, Time
 
 from ..mapping.naming import shorten
 from ..protocol import has_time
 
-#: Where a prepared statement keeps the functions that serialize its values.
+#: From a value that is not null to its bytes.
+Serializer = Callable[[Any], bytes]
+
+#: Where a prepared statement keeps what serializes its values.
 _SERIALIZERS = "_flask_cqlalchemy_serializers"
 
 
@@ -28,64 +36,153 @@ def bind(prepared: PreparedStatement, values: Sequence[Any], subject: str) -> Bo
     :param subject: what an error names: the model.
     :raises ValidationError: naming the column whose value has the wrong type or is out of range.
     """
-    try:
-        if prepared.column_encryption_policy is not None:
-            return prepared.bind(values)
+    if prepared.column_encryption_policy is None:
+        serialize = prepared.__dict__.get(_SERIALIZERS) or _remember_serializers(prepared)
+        try:
+            serialized = [
+                value if value is None or value is UNSET_VALUE else each(value)
+                for each, value in zip(serialize, values, strict=True)
+            ]
+        except Exception:
+            serialized = _serialize_slowly(prepared, values, subject)
+        for index in prepared.routing_key_indexes or ():
+            if values[index] is UNSET_VALUE:
+                name = prepared.column_metadata[index].name
+                raise ValidationError(f"{name}, of the partition key, has no value")
         bound = BoundStatement(prepared)
-        bound.values = _serialize(prepared, values)
+        bound.values = serialized
         # The driver prints these; a statement of ours shows no values.
         bound.raw_values = None
         return bound
-    except ValidationError:
+    try:
+        return prepared.bind(values)
+    except Exception:
+        _serialize_slowly(prepared, values, subject)
         raise
-    except Exception as error:
-        # The driver's types raise many kinds, down to OSError for a text that is no IP address.
-        column = _find_culprit(prepared, values)
-        if column is None:
-            raise
-        name, cql_type, value = column
-        raise ValidationError(
-            f"{subject}.{name}: a {type(value).__name__} cannot be stored as {cql_type} "
-            f"({shorten(error)})"
-        ) from error
 
 
-def _serialize(prepared: PreparedStatement, values: Sequence[Any]) -> list[Any]:
-    """Do what the driver's ``bind`` does, which looks for encrypted columns once a value."""
-    state = prepared.__dict__
-    serializers = state.get(_SERIALIZERS)
-    if serializers is None:
-        serializers = state[_SERIALIZERS] = [
-            _serializer(column.type) for column in prepared.column_metadata or ()
-        ]
+def _remember_serializers(prepared: PreparedStatement) -> Sequence[Serializer]:
     version = prepared.protocol_version
-    serialized = [
-        value if value is None or value is UNSET_VALUE else serialize(value, version)
-        for serialize, value in zip(serializers, values, strict=True)
-    ]
-    for index in prepared.routing_key_indexes or ():
-        if values[index] is UNSET_VALUE:
-            name = prepared.column_metadata[index].name
-            raise ValidationError(f"{name}, of the partition key, has no value")
+    found = [_fast(column.type, version) for column in prepared.column_metadata or ()]
+    prepared.__dict__[_SERIALIZERS] = found
+    return found
+
+
+def _serialize_slowly(
+    prepared: PreparedStatement, values: Sequence[Any], subject: str
+) -> list[Any]:
+    """Serialize by the driver's own functions, which take more than the fast ones do.
+
+    :raises ValidationError: naming the column whose value they refuse, too.
+    """
+    serialized = []
+    for column, value in zip(prepared.column_metadata, values, strict=True):
+        if value is None or value is UNSET_VALUE:
+            serialized.append(value)
+            continue
+        try:
+            serialized.append(_checked(column.type, prepared.protocol_version)(value))
+        except Exception as error:
+            # The driver's types raise many kinds, down to OSError for a text that is no address.
+            cql_type = column.type.cql_parameterized_type()
+            raise ValidationError(
+                f"{subject}.{column.name}: a {type(value).__name__} cannot be stored as "
+                f"{'text' if cql_type == 'varchar' else cql_type} ({shorten(error)})"
+            ) from error
     return serialized
 
 
-def _serializer(cqltype: Any) -> Callable[[Any, int], bytes]:
+# Fast
+
+
+def _fast(cqltype: Any, version: int) -> Serializer:
+    """Return what serializes the values of a type: what this module has for it, or the driver's."""
+    found = _BY_TYPE.get(cqltype)
+    if found is not None:
+        return found
+    if issubclass(cqltype, cqltypes.ListType | cqltypes.SetType):
+        return _make_elements(_fast(cqltype.subtypes[0], version))
+    if issubclass(cqltype, cqltypes.MapType):
+        key, value = cqltype.subtypes
+        return _make_map(_fast(key, version), _fast(value, version))
+    return _checked(cqltype, version)
+
+
+_pack_size = struct.Struct(">i").pack
+
+
+def _serialize_decimal(value: Decimal) -> bytes:
+    sign, digits, exponent = value.as_tuple()
+    unscaled = int("".join(map(str, digits)))
+    if sign:
+        unscaled = -unscaled
+    # The shortest two's complement, as Java's BigInteger writes it.
+    bits = (unscaled if unscaled >= 0 else unscaled + 1).bit_length()
+    return _pack_size(-exponent) + unscaled.to_bytes(bits // 8 + 1, "big", signed=True)  # type: ignore[operator]
+
+
+def _make_elements(element: Serializer) -> Serializer:
+    def serialize(values: Iterable[Any]) -> bytes:
+        if values.__class__ not in _ITERABLES:
+            raise TypeError
+        parts = [b""]
+        for value in values:
+            part = element(value)
+            parts += (_pack_size(len(part)), part)
+        parts[0] = _pack_size(len(parts) // 2)
+        return b"".join(parts)
+
+    return serialize
+
+
+#: Other classes are left to the driver: a text, say, is an iterable, but not one of values.
+_ITERABLES = (list, set, tuple, frozenset, SortedSet)
+
+
+def _make_map(key: Serializer, value: Serializer) -> Serializer:
+    def serialize(pairs: Mapping[Any, Any]) -> bytes:
+        parts = [_pack_size(len(pairs))]
+        for each, mapped in pairs.items():
+            first, second = key(each), value(mapped)
+            parts += (_pack_size(len(first)), first, _pack_size(len(second)), second)
+        return b"".join(parts)
+
+    return serialize
+
+
+#: Each refuses what is not of its type, and null, which the driver has its own way with.
+_BY_TYPE: Mapping[Any, Serializer] = {
+    cqltypes.VarcharType: str.encode,
+    cqltypes.BooleanType: struct.Struct(">b").pack,
+    cqltypes.ByteType: struct.Struct(">b").pack,
+    cqltypes.Int32Type: _pack_size,
+    cqltypes.LongType: struct.Struct(">q").pack,
+    cqltypes.ShortType: struct.Struct(">h").pack,
+    cqltypes.DoubleType: struct.Struct(">d").pack,
+    cqltypes.FloatType: struct.Struct(">f").pack,
+    cqltypes.UUIDType: attrgetter("bytes"),
+    cqltypes.DecimalType: _serialize_decimal,
+}
+
+
+# The driver's own
+
+
+def _checked(cqltype: Any, version: int) -> Serializer:
+    """Return the driver's function, refusing also what Cassandra would, or what cannot be read."""
     serialize: Callable[[Any, int], bytes] = cqltype.serialize
     # Before timestamps: to the driver a time UUID is one.
-    if issubclass(cqltype, TimeUUIDType):
-        return lambda value, version: serialize(_with_time(value), version)
-    if issubclass(cqltype, DateType):
+    if issubclass(cqltype, cqltypes.TimeUUIDType):
+        return lambda value: serialize(_with_time(value), version)
+    if issubclass(cqltype, cqltypes.DateType):
         # cqlengine gives milliseconds, for which the driver tries a datetime and a date first.
         pack = struct.Struct(">q").pack
-        return lambda value, version: (
-            pack(value) if type(value) is int else serialize(value, version)
-        )
-    if issubclass(cqltype, MapType):
-        return lambda value, version: serialize(_without_null(value), version)
-    if issubclass(cqltype, TimeType):
-        return lambda value, version: serialize(_of_a_day(value), version)
-    return serialize
+        return lambda value: pack(value) if type(value) is int else serialize(value, version)
+    if issubclass(cqltype, cqltypes.MapType):
+        return lambda value: serialize(_without_null(value), version)
+    if issubclass(cqltype, cqltypes.TimeType):
+        return lambda value: serialize(_of_a_day(value), version)
+    return lambda value: serialize(value, version)
 
 
 def _without_null(value: Any) -> Any:
@@ -96,30 +193,15 @@ def _without_null(value: Any) -> Any:
 
 
 def _with_time(value: Any) -> Any:
-    """Refuse a UUID that Cassandra would refuse without a word of the column."""
+    """Refuse a UUID that Cassandra would refuse, in an error that does not name the column."""
     if isinstance(value, UUID) and not has_time(value):
         raise ValueError(f"its version is {value.version}, and must be 1")
     return value
 
 
 def _of_a_day(value: Any) -> Any:
-    """Refuse a time that Cassandra stores, and nobody can read."""
+    """Refuse a time that Cassandra stores, and that cannot be read again."""
     nanoseconds = getattr(value, "nanosecond_time", 0)
     if not 0 <= nanoseconds < Time.DAY:
         raise ValueError(f"{nanoseconds} ns are not within a day")
     return value
-
-
-def _find_culprit(
-    prepared: PreparedStatement, values: Sequence[Any]
-) -> tuple[str, str, Any] | None:
-    """Return the column, its CQL type and the value that cannot be serialised."""
-    for column, value in zip(prepared.column_metadata, values, strict=False):
-        if value is None or value is UNSET_VALUE:
-            continue
-        try:
-            _serializer(column.type)(value, prepared.protocol_version)
-        except Exception:
-            cql_type = column.type.cql_parameterized_type()
-            return column.name, "text" if cql_type == "varchar" else cql_type, value
-    return None
