@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from hypothesis import settings
 
 from flask_cqlalchemy import CQLAlchemy, LocalCluster
 
 from .cql_helpers import application
 from .parallel import SLOWEST, ByModule, Room, in_order, workers_for
+
+#: For a run that is about syntax and libraries: ``--hypothesis-profile few``.
+settings.register_profile("few", max_examples=3)
 
 ROOM = pytest.StashKey[Room]()
 
