@@ -7,7 +7,6 @@ it imports nothing but pytest until a fixture is used; the work is in ``testing`
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -108,7 +107,8 @@ def cassandra_config(
         def app(cassandra_config):
             return create_app({**cassandra_config, "TESTING": True})
     """
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
+    # Not of the environment, which a pytest that a worker starts has from that worker.
+    run = _worker_input(request.config).get("testrunuid") or uuid.uuid4().hex
     worker = _worker_id(request.config) or "main"
     return {
         "CASSANDRA_HOSTS": list(cassandra_cluster.contact_points),
@@ -156,5 +156,10 @@ def cql(
 
 def _worker_id(config: pytest.Config) -> str | None:
     """Return pytest-xdist's name of this worker, or None without pytest-xdist."""
-    worker: dict[str, str] | None = getattr(config, "workerinput", None)
-    return worker["workerid"] if worker else None
+    return _worker_input(config).get("workerid")
+
+
+def _worker_input(config: pytest.Config) -> dict[str, str]:
+    """Return what pytest-xdist tells a worker; nothing without pytest-xdist."""
+    told: dict[str, str] = getattr(config, "workerinput", {})
+    return told

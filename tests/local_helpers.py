@@ -1,4 +1,8 @@
-"""What the tests of the local Cassandra share: waiting, programs that hold a lease, statements."""
+"""What the tests of the local Cassandra share: waiting, programs that hold a lease, statements.
+
+A *stub* is a cluster whose node is a small program that listens (``stub_node``), for what would be
+the same were it any other.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +21,36 @@ from cassandra.cluster import Cluster
 from cassandra.policies import ConstantReconnectionPolicy
 
 from flask_cqlalchemy.local import LocalCluster
+from flask_cqlalchemy.local.settings import LocalOptions
 
 #: Seconds within which nothing may be left after the last lease has ended.
 GONE_TIMEOUT = 10
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: A program that leases the directory of its first argument and says which process it got.
-LEASE = """
+#: Seconds for which a stub's supervisor waits for another lease.
+STUB_LINGER = 0.5
+
+
+def stub_settings(*files: Path) -> LocalOptions:
+    """The settings of a cluster of a program that listens once all ``files`` exist."""
+    listener = Path(__file__).with_name("stub_node.py")
+    program = (sys.executable, str(listener), *map(str, files))
+    return LocalOptions(linger=STUB_LINGER, program=program)
+
+
+def stub(directory: Path) -> LocalCluster:
+    """A cluster of a program that listens, and does nothing else that Cassandra does."""
+    return LocalCluster.from_settings(stub_settings(), directory)
+
+
+def lease(settings: LocalOptions) -> str:
+    """A program that leases the directory of its first argument and says which process it got."""
+    return f"""
 import sys, time
 from flask_cqlalchemy.local import LocalCluster
-cluster = LocalCluster(directory=sys.argv[1]).start()
+from flask_cqlalchemy.local.settings import LocalOptions
+cluster = LocalCluster.from_settings({settings!r}, sys.argv[1]).start()
 print(cluster.pids[0], flush=True)
 """
 

@@ -36,6 +36,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     wait_until(lambda: not is_served(directory), "the supervisor to end")
 
 
+@pytest.mark.slow
 def test_start_says_how_to_use_and_stop_what_runs(directory: Path) -> None:
     result = run("start", "--directory", directory)
     port = LocalCluster(directory=directory).status().port
@@ -47,6 +48,7 @@ def test_start_says_how_to_use_and_stop_what_runs(directory: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_what_was_started_stays_up_without_a_lease_and_programs_can_lease_it(
     directory: Path,
 ) -> None:
@@ -57,6 +59,7 @@ def test_what_was_started_stays_up_without_a_lease_and_programs_can_lease_it(
     assert (status.leases, status.pinned, status.nodes[0].state) == (0, True, "up")
 
 
+@pytest.mark.slow
 def test_status_shows_the_nodes(directory: Path) -> None:
     result = run("status", "--directory", directory)
     found = LocalCluster(directory=directory).status()
@@ -67,6 +70,7 @@ def test_status_shows_the_nodes(directory: Path) -> None:
     assert result.exit_code == 0
 
 
+@pytest.mark.slow
 def test_status_as_json(directory: Path) -> None:
     found = LocalCluster(directory=directory).status()
     document = json.loads(run("status", "--json", "--directory", directory).stdout)
@@ -75,6 +79,7 @@ def test_status_as_json(directory: Path) -> None:
     assert document["nodes"][0]["pid"] == found.nodes[0].pid
 
 
+@pytest.mark.slow
 def test_a_killed_node_is_shown_as_down_and_started_again(directory: Path) -> None:
     result = run("kill", "--node", 1, "--directory", directory)
     assert result.stdout == (
@@ -89,12 +94,14 @@ def test_a_killed_node_is_shown_as_down_and_started_again(directory: Path) -> No
     assert run("status", "--directory", directory).exit_code == 0
 
 
+@pytest.mark.slow
 def test_killing_a_node_that_does_not_exist(directory: Path) -> None:
     result = run("kill", "--node", 7, "--directory", directory)
     assert result.stderr == f"Error: Node 7 does not exist: the nodes of {directory} are 1 to 1.\n"
     assert result.exit_code == 1
 
 
+@pytest.mark.slow
 def test_starting_with_other_options_than_what_runs(directory: Path) -> None:
     result = run("start", "--nodes", 2, "--directory", directory)
     assert result.stderr == (
@@ -104,11 +111,13 @@ def test_starting_with_other_options_than_what_runs(directory: Path) -> None:
     assert result.exit_code == 1
 
 
+@pytest.mark.slow
 def test_logs_prints_the_end_of_the_log(directory: Path) -> None:
     result = run("logs", "--lines", 3, "--directory", directory)
     assert len(result.stdout.splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_logs_of_a_node_that_has_none(directory: Path) -> None:
     result = run("logs", "--node", 2, "--directory", directory)
     assert result.stderr == f"Error: There is no log of node 2 in {directory}\n"
@@ -157,6 +166,7 @@ def test_stopping_where_nothing_runs(tmp_path: Path) -> None:
     assert result.exit_code == 0
 
 
+@pytest.mark.slow
 def test_the_whole_round_with_a_port_and_a_program_that_uses_it(
     tmp_path: Path, unused_port: int
 ) -> None:

@@ -229,6 +229,7 @@ def test_a_refused_connection_is_a_503_that_says_nothing_secret(
     assert f"127.0.0.1 port {unused_port}: cannot connect" in ours[0].message
 
 
+@pytest.mark.alone
 def test_a_silent_host_costs_no_more_than_the_connect_timeout(
     cassandra_config: dict[str, Any],
 ) -> None:
@@ -271,6 +272,7 @@ def test_retry_connect_goes_on_until_the_connection_is_closed(
         assert connecting.result(timeout=5) == "the connection was closed while it was opened"
 
 
+@pytest.mark.alone
 def test_without_retry_connect_the_first_failure_is_the_answer(
     cassandra_config: dict[str, Any], unused_port: int
 ) -> None:
@@ -480,6 +482,7 @@ def ask(client: FlaskClient) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_an_application_that_starts_without_cassandra_finds_it_later(
     own_cluster: LocalCluster,
 ) -> None:
@@ -493,6 +496,7 @@ def test_an_application_that_starts_without_cassandra_finds_it_later(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_retry_connect_finds_a_node_that_comes_up(own_cluster: LocalCluster) -> None:
     own_cluster.kill(1)
     retry = {"CASSANDRA_RETRY_CONNECT": True, "CASSANDRA_CONNECT_TIMEOUT": 60}
@@ -506,6 +510,7 @@ def test_retry_connect_finds_a_node_that_comes_up(own_cluster: LocalCluster) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_an_application_outlives_the_loss_of_cassandra(own_cluster: LocalCluster) -> None:
     with application(config_of(own_cluster), CASSANDRA_REQUEST_TIMEOUT=2) as (app, _):
         client = app.test_client()
@@ -517,6 +522,7 @@ def test_an_application_outlives_the_loss_of_cassandra(own_cluster: LocalCluster
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_frozen_node_costs_no_more_than_the_request_timeout(own_cluster: LocalCluster) -> None:
     with application(config_of(own_cluster), CASSANDRA_REQUEST_TIMEOUT=1) as (app, _):
         client = app.test_client()

@@ -221,7 +221,7 @@ def test_a_guardrail_that_raises_says_the_same(cql: CQLAlchemy, rails: Rails, na
     assert str(caught.value) == message.format(keyspace=cql.place().keyspace)
 
 
-@pytest.mark.parametrize("name", set(TRIPS) - {"unpaged_rows", "repeated_statements"})
+@pytest.mark.parametrize("name", sorted(set(TRIPS) - {"unpaged_rows", "repeated_statements"}))
 def test_a_guardrail_that_raises_sends_nothing(cql: CQLAlchemy, rails: Rails, name: str) -> None:
     rail, act, _ = TRIPS[name]
     with (
@@ -233,7 +233,7 @@ def test_a_guardrail_that_raises_sends_nothing(cql: CQLAlchemy, rails: Rails, na
     assert statements == []
 
 
-@pytest.mark.parametrize("name", set(TRIPS) - {"allow_filtering"})
+@pytest.mark.parametrize("name", sorted(set(TRIPS) - {"allow_filtering"}))
 def test_a_guardrail_leaves_its_limit_in_peace(cql: CQLAlchemy, rails: Rails, name: str) -> None:
     rail, act, _ = TRIPS[name]
     fill(cql, 4)

@@ -14,7 +14,7 @@ import pytest
 from flask_cqlalchemy.errors import LocalClusterError
 from flask_cqlalchemy.local import LocalCluster
 
-from .local_helpers import is_gone, keep, kept, session_of
+from .local_helpers import is_gone, keep, kept, session_of, stub
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +24,21 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
         yield cluster
 
 
+@pytest.mark.slow
 def test_a_started_node_serves_statements(cluster: LocalCluster) -> None:
     with session_of(cluster) as session:
         row = session.execute("SELECT release_version, data_center FROM system.local").one()
     assert (row.release_version, row.data_center) == ("5.0.9", "dc1")
 
 
+@pytest.mark.slow
 def test_a_node_takes_at_most_600_megabytes(cluster: LocalCluster) -> None:
     (node,) = cluster.status().nodes
     assert node.memory is not None
     assert node.memory < 600_000_000
 
 
+@pytest.mark.slow
 def test_materialized_views_functions_and_storage_attached_indexes_are_on(
     cluster: LocalCluster,
 ) -> None:
@@ -56,6 +59,7 @@ def test_materialized_views_functions_and_storage_attached_indexes_are_on(
     assert found.one == 1
 
 
+@pytest.mark.slow
 def test_a_second_client_shares_the_node(cluster: LocalCluster) -> None:
     second = LocalCluster(directory=cluster.directory)
     with second:
@@ -65,12 +69,14 @@ def test_a_second_client_shares_the_node(cluster: LocalCluster) -> None:
     assert cluster.status().nodes[0].state == "up"
 
 
+@pytest.mark.slow
 def test_starting_twice_is_one_lease(cluster: LocalCluster) -> None:
     pids = cluster.pids
     assert cluster.start().pids == pids
     assert cluster.status().leases == 1
 
 
+@pytest.mark.slow
 def test_a_client_with_other_options_is_refused(cluster: LocalCluster) -> None:
     with pytest.raises(LocalClusterError) as raised:
         LocalCluster(directory=cluster.directory, auth=True).start()
@@ -81,6 +87,7 @@ def test_a_client_with_other_options_is_refused(cluster: LocalCluster) -> None:
     assert cluster.status().leases == 1
 
 
+@pytest.mark.slow
 def test_a_killed_node_is_down_until_the_next_start(cluster: LocalCluster) -> None:
     (pid,) = cluster.pids
     cluster.kill(1)
@@ -92,12 +99,14 @@ def test_a_killed_node_is_down_until_the_next_start(cluster: LocalCluster) -> No
     assert cluster.status().nodes[0].state == "up"
 
 
+@pytest.mark.slow
 def test_a_crashed_node_is_started_again_for_another_client(cluster: LocalCluster) -> None:
     cluster.kill(1)
     with LocalCluster(directory=cluster.directory) as other:
         assert other.pids == cluster.pids != [None]
 
 
+@pytest.mark.slow
 def test_killing_a_node_that_is_down_is_an_error(cluster: LocalCluster) -> None:
     cluster.kill(1)
     with pytest.raises(LocalClusterError, match=rf"^Node 1 of {cluster.directory} is down\.$"):
@@ -105,6 +114,7 @@ def test_killing_a_node_that_is_down_is_an_error(cluster: LocalCluster) -> None:
     cluster.restart(1)
 
 
+@pytest.mark.slow
 def test_a_paused_node_is_frozen_until_it_is_resumed(cluster: LocalCluster) -> None:
     cluster.pause(1)
     assert cluster.status().nodes[0].state == "paused"
@@ -119,6 +129,7 @@ def kept_answers(cluster: LocalCluster) -> bool:
         return session.execute("SELECT key FROM system.local").one() is not None
 
 
+@pytest.mark.slow
 def test_a_restarted_node_is_another_process_with_the_same_data(cluster: LocalCluster) -> None:
     keep(cluster, 2)
     before = cluster.pids
@@ -127,6 +138,7 @@ def test_a_restarted_node_is_another_process_with_the_same_data(cluster: LocalCl
     assert 2 in kept(cluster)
 
 
+@pytest.mark.slow
 def test_a_node_that_does_not_exist_is_an_error(cluster: LocalCluster) -> None:
     with pytest.raises(LocalClusterError) as raised:
         cluster.pause(2)
@@ -135,12 +147,14 @@ def test_a_node_that_does_not_exist_is_an_error(cluster: LocalCluster) -> None:
     )
 
 
+@pytest.mark.slow
 def test_logs_are_the_last_lines_of_the_nodes_log(cluster: LocalCluster) -> None:
     everything = cluster.logs(1, lines=1_000_000)
     assert "Startup complete" in everything
     assert cluster.logs(lines=2) == "".join(everything.splitlines(keepends=True)[-2:])
 
 
+@pytest.mark.slow
 def test_two_clusters_run_side_by_side(cluster: LocalCluster) -> None:
     with LocalCluster() as other:
         assert other.port != cluster.port
@@ -148,6 +162,8 @@ def test_two_clusters_run_side_by_side(cluster: LocalCluster) -> None:
         assert kept_answers(cluster)
 
 
+@pytest.mark.alone
+@pytest.mark.slow
 def test_data_and_contact_point_stay_from_run_to_run(tmp_path: Path) -> None:
     with LocalCluster(directory=tmp_path) as first:
         port = first.port
@@ -157,13 +173,15 @@ def test_data_and_contact_point_stay_from_run_to_run(tmp_path: Path) -> None:
         assert kept(second) == {3}
 
 
+@pytest.mark.alone
 def test_another_port_is_chosen_when_the_last_one_has_been_taken(tmp_path: Path) -> None:
-    with LocalCluster(directory=tmp_path) as first:
+    with stub(tmp_path) as first:
         port = first.port
-    with socket.create_server(("127.0.0.1", port)), LocalCluster(directory=tmp_path) as second:
+    with socket.create_server(("127.0.0.1", port)), stub(tmp_path) as second:
         assert second.port != port
 
 
+@pytest.mark.slow
 def test_the_last_to_stop_waits_until_the_node_has_gone(tmp_path: Path) -> None:
     cluster = LocalCluster(directory=tmp_path).start()
     (pid,) = cluster.pids
@@ -174,6 +192,7 @@ def test_the_last_to_stop_waits_until_the_node_has_gone(tmp_path: Path) -> None:
     assert (tmp_path / "node1" / "data").is_dir()
 
 
+@pytest.mark.slow
 def test_a_temporary_directory_is_removed_once_the_node_has_gone() -> None:
     cluster = LocalCluster().start()
     (pid,) = cluster.pids
@@ -262,6 +281,7 @@ def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_node_that_dies_while_starting_is_an_error_with_its_log(tmp_path: Path) -> None:
     cluster = LocalCluster(directory=tmp_path, yaml={"no_such_key": 1})
     with pytest.raises(LocalClusterError) as raised:
@@ -275,6 +295,7 @@ def test_a_node_that_dies_while_starting_is_an_error_with_its_log(tmp_path: Path
     assert not cluster.status().running
 
 
+@pytest.mark.slow
 def test_a_failed_start_can_be_repeated(tmp_path: Path) -> None:
     with pytest.raises(LocalClusterError):
         LocalCluster(directory=tmp_path, yaml={"no_such_key": 1}).start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,11 +30,9 @@ def test_several_nodes_are_refused_on_macos() -> None:
     )
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """Three nodes that the module's tests share; each leaves them up."""
-    with LocalCluster(3, tmp_path_factory.mktemp("three") / "cassandra") as cluster:
-        yield cluster
+@pytest.fixture
+def cluster(three_nodes: LocalCluster) -> LocalCluster:
+    return three_nodes
 
 
 def test_statements_at_all_pass_at_once_through_every_node(
@@ -91,7 +88,6 @@ def test_a_node_can_restart_while_another_is_down(cluster: LocalCluster) -> None
     cluster.kill(3)
     cluster.restart(2)
     assert [node.state for node in cluster.status().nodes] == ["up", "up", "down"]
-    cluster.start()
 
 
 def test_pausing_one_node_leaves_the_others(cluster: LocalCluster) -> None:
@@ -99,7 +95,6 @@ def test_pausing_one_node_leaves_the_others(cluster: LocalCluster) -> None:
     assert [node.state for node in cluster.status().nodes] == ["up", "up", "paused"]
     with session_of(cluster, contact_points=["127.0.0.1"]) as session:
         assert session.execute("SELECT key FROM system.local").one()
-    cluster.resume(3)
 
 
 def test_another_number_of_nodes_than_run_is_refused(cluster: LocalCluster) -> None:

@@ -72,6 +72,7 @@ def setting(session: Any, name: str) -> str:
     return value
 
 
+@pytest.mark.slow
 def test_tokens_commit_log_and_further_keys_reach_the_node() -> None:
     cluster = LocalCluster(
         tokens=4, commitlog_sync="batch", yaml={"batch_size_warn_threshold": "7KiB"}
@@ -83,6 +84,7 @@ def test_tokens_commit_log_and_further_keys_reach_the_node() -> None:
         assert setting(session, "batch_size_warn_threshold") == "7KiB"
 
 
+@pytest.mark.slow
 def test_with_auth_only_who_may_gets_in_also_after_the_password_was_changed(
     tmp_path: Path,
 ) -> None:
@@ -163,6 +165,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_with_tls_clients_speak_encrypted_and_only_so(certificates: Path) -> None:
     context = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
     context.check_hostname = False
@@ -182,6 +185,7 @@ def test_a_tls_key_that_is_none_is_an_error(certificates: Path, tmp_path: Path) 
     assert str(raised.value).startswith(f"tls: {key} is not a PEM private key without a password (")
 
 
+@pytest.mark.slow
 def test_a_certificate_that_the_ca_did_not_sign_is_an_error(
     certificates: Path, tmp_path: Path
 ) -> None:

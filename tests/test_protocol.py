@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -954,17 +953,18 @@ def test_readers_see_right_rows_while_columns_come_and_go(
 
 
 @pytest.mark.cluster
-def test_three_nodes_that_learn_of_a_change_one_by_one_give_right_rows(tmp_path: Path) -> None:
-    with LocalCluster(3, tmp_path / "cassandra") as nodes:
-        config = {"CASSANDRA_HOSTS": list(nodes.contact_points), "CASSANDRA_PORT": nodes.port}
-        with open_session(config, max_schema_agreement_wait=60) as session:
-            session.execute(
-                "CREATE KEYSPACE proto_three WITH replication = "
-                "{'class': 'SimpleStrategy', 'replication_factor': 3}",
-                timeout=60,
-            )
-            session.execute("CREATE TABLE proto_three.t (id int PRIMARY KEY, x text)", timeout=60)
-            recorder = Recorder().attach(session)
-            assert all(alter_while_reading(session, "proto_three.t", rounds=8))
+def test_three_nodes_that_learn_of_a_change_one_by_one_give_right_rows(
+    three_nodes: LocalCluster,
+) -> None:
+    hosts = {"CASSANDRA_HOSTS": three_nodes.contact_points, "CASSANDRA_PORT": three_nodes.port}
+    with open_session(hosts, max_schema_agreement_wait=60) as session:
+        session.execute(
+            "CREATE KEYSPACE proto_three WITH replication = "
+            "{'class': 'SimpleStrategy', 'replication_factor': 3}",
+            timeout=60,
+        )
+        session.execute("CREATE TABLE proto_three.t (id int PRIMARY KEY, x text)", timeout=60)
+        recorder = Recorder().attach(session)
+        assert all(alter_while_reading(session, "proto_three.t", rounds=8))
     assert any(flags & METADATA_CHANGED for flags in recorder.flags)
     assert sum(bool(flags & NO_METADATA) for flags in recorder.flags) > len(recorder.flags) / 2

@@ -21,7 +21,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import orjson
@@ -54,18 +54,23 @@ LAST_MOMENT = datetime.datetime(9999, 12, 31, 23, 59, 59, 999_999)
 FIRST_MILLISECOND = (datetime.datetime(1, 1, 1) - EPOCH) // MILLISECOND
 LAST_MILLISECOND = (LAST_MOMENT - EPOCH) // MILLISECOND
 
-#: The same examples in every run. Fixtures are shared by all examples of a test, as are the tables.
+#: Fixtures are shared by all examples of a test, as are the tables.
 all_checks: Any = list(HealthCheck)
 
-#: None is made smaller, which would take minutes of requests: pytest says which column differs.
-reproducible = partial(
-    settings,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=all_checks,
-)
+
+def reproducible(*, max_examples: int) -> settings:
+    """The same examples in every run, and no more than the profile allows.
+
+    None is made smaller, which would take minutes of requests: pytest says which column differs.
+    """
+    return settings(
+        max_examples=min(max_examples, settings().max_examples),
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=all_checks,
+    )
 
 
 # Values

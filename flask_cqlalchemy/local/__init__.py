@@ -83,7 +83,7 @@ class LocalCluster:
     ) -> None:
         if tls is not None and not isinstance(tls, TLSFiles):
             tls = TLSFiles.from_directory(Path(tls))
-        self._settings = LocalOptions(
+        settings = LocalOptions(
             nodes=nodes,
             port=port,
             auth=auth,
@@ -94,7 +94,21 @@ class LocalCluster:
             yaml=dict(yaml or {}),
             temporary=directory is None,
         )
-        self._settings.check()
+        self._set_up(settings, directory)
+
+    @classmethod
+    def from_settings(cls, settings: LocalOptions, directory: str | os.PathLike[str]) -> Self:
+        """A cluster with settings that have no parameter: for the tests of this package.
+
+        :raises LocalClusterError: when an option cannot be used.
+        """
+        cluster = cls.__new__(cls)
+        cluster._set_up(settings, directory)
+        return cluster
+
+    def _set_up(self, settings: LocalOptions, directory: str | os.PathLike[str] | None) -> None:
+        settings.check()
+        self._settings = settings
         self._directory = Path(directory).resolve() if directory is not None else None
         self._port: int | None = None
         self._lease: SupervisorConnection | None = None

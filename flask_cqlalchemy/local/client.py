@@ -26,7 +26,7 @@ from .messages import (
     decode_reply,
 )
 from .paths import socket_path
-from .settings import CASSANDRA_VERSION, Manifest
+from .settings import CASSANDRA_VERSION, LocalOptions, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +116,7 @@ def hold(
     while time.monotonic() < deadline:
         connection = connect(directory)
         if connection is None:
-            _start_supervisor(directory)
+            _start_supervisor(directory, (request.settings or LocalOptions()).linger)
             continue
         try:
             reply = connection.ask(request, progress)
@@ -217,7 +217,7 @@ def _make_directory(directory: Path) -> None:
         ) from error
 
 
-def _start_supervisor(directory: Path) -> None:
+def _start_supervisor(directory: Path, linger: float) -> None:
     """Start a supervisor, or find that somebody else has; returns when one can be reached."""
     log = directory / "supervisor.log"
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
@@ -226,7 +226,10 @@ def _start_supervisor(directory: Path) -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flask_cqlalchemy.local.supervisor", str(directory)],
+            [
+                *(sys.executable, "-m", "flask_cqlalchemy.local.supervisor"),
+                *(str(directory), str(linger)),
+            ],
             cwd="/",
             env=environment,
             stdin=subprocess.DEVNULL,

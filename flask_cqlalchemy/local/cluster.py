@@ -45,10 +45,20 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a start has settled before the first process."""
+    """What a start has settled before the first process.
+
+    :ivar cassandra: None where another program stands for it (``LocalOptions.program``).
+    """
 
     settings: LocalOptions
     made: Manifest
+    cassandra: _Cassandra | None
+
+
+@dataclass(frozen=True)
+class _Cassandra:
+    """What Cassandra is run with."""
+
     java: Java
     class_path: list[str]
     archive: ClassArchive
@@ -112,6 +122,14 @@ class Nodes:
             made.check(self._directory, settings)
         places = place_nodes(self._directory, settings.nodes, settings.data_centers)
         await _in_thread(lambda: kill_left_behind(places))
+        cassandra = None if settings.program else await self._find_cassandra()
+        made = self._choose_ports(settings, made, [place.address for place in places])
+        made.write(self._directory)
+        self._plan = _Plan(settings, made, cassandra)
+        self._processes = tuple(NodeProcess(place, made.port) for place in places)
+
+    async def _find_cassandra(self) -> _Cassandra:
+        """Java, and the jars, which are downloaded where they are missing."""
         java = await _in_thread(find_java)
         loop = asyncio.get_running_loop()
 
@@ -119,10 +137,7 @@ class Nodes:
             loop.call_soon_threadsafe(self._report, step)
 
         jars = await _in_thread(lambda: class_path(report))
-        made = self._choose_ports(settings, made, [place.address for place in places])
-        made.write(self._directory)
-        self._plan = _Plan(settings, made, java, jars, ClassArchive(java, jars))
-        self._processes = tuple(NodeProcess(place, made.port) for place in places)
+        return _Cassandra(java, jars, ClassArchive(java, jars))
 
     def _choose_ports(
         self, settings: LocalOptions, made: Manifest | None, addresses: list[str]
@@ -170,18 +185,25 @@ class Nodes:
         if plan.settings.auth and not plan.made.auth_ready:
             self._plan = replace(plan, made=replace(plan.made, auth_ready=True))
             self._plan.made.write(self._directory)
-        if self._archiving is None:
-            self._archiving = asyncio.create_task(plan.archive.make())
+        if self._archiving is None and plan.cassandra is not None:
+            self._archiving = asyncio.create_task(plan.cassandra.archive.make())
 
     async def _spawn(self, process: NodeProcess) -> None:
         plan, node = self._planned(), process.node
         write_files(node, plan.settings, plan.made)
-        flags = plan.archive.flags(record=node.number == 1)
-        await process.start(command(node, plan.settings, plan.java, plan.class_path, flags))
+        if plan.cassandra is None:
+            given = [node.marker, node.address, str(plan.made.port)]
+            await process.start([*plan.settings.program, *given])
+            return
+        java, jars = plan.cassandra.java, plan.cassandra.class_path
+        flags = plan.cassandra.archive.flags(record=node.number == 1)
+        await process.start(command(node, plan.settings, java, jars, flags))
 
     async def _until_ready(self, watched: list[NodeProcess]) -> None:
         """Wait until every node that runs is ready, or one of ``watched`` ends."""
         plan = self._planned()
+        if plan.cassandra is None:
+            return
         addresses = [p.node.address for p in self._processes if p.alive and not p.paused]
         ready = _in_thread(lambda: wait_until_ready(addresses, plan.settings, plan.made))
         ends: list[asyncio.Future[Any]] = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 #: The release of Apache Cassandra that is run: its artifact is org.apache.cassandra:cassandra-all.
 CASSANDRA_VERSION = "5.0.9"
+
+#: Seconds between the end of the last lease and the stop. Long enough for ``flask run --debug`` to
+#: restart its worker; with the nodes' own stop it stays below 10.
+LINGER = 4.0
 
 #: Most nodes of one cluster: addresses 127.0.0.1 to 127.0.0.254.
 MAX_NODES = 254
@@ -88,7 +92,12 @@ class TLSFiles:
 
 @dataclass(frozen=True)
 class LocalOptions:
-    """The options of a local cluster; ``LocalCluster`` documents each of them."""
+    """The options of a local cluster; ``LocalCluster`` documents each that has a parameter there.
+
+    :ivar linger: seconds for which a supervisor that these settings start outlives the last lease.
+    :ivar program: what runs instead of Cassandra, with ``Node.marker``, address and port as its
+        last arguments; ready when it listens. For tests of what does not concern Cassandra.
+    """
 
     nodes: int = 1
     port: int | None = None
@@ -99,6 +108,8 @@ class LocalOptions:
     commitlog_sync: CommitlogSync = "periodic"
     yaml: Mapping[str, object] = field(default_factory=dict)
     temporary: bool = False
+    linger: float = LINGER
+    program: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise LocalClusterError for the first option that cannot be used."""
@@ -148,13 +159,14 @@ class LocalOptions:
     def difference(self, wanted: LocalOptions) -> str:
         """The options in which ``wanted`` differs from these, as ``nodes=1, not nodes=3``.
 
-        A port that is None means any port, so it never differs.
+        A port that is None means any port, so it never differs; nor does what has no say in the
+        nodes themselves.
         """
         different = [
             f"{name.name}={getattr(self, name.name)!r}, not {name.name}={theirs!r}"
             for name in fields(self)
             if (theirs := getattr(wanted, name.name)) != getattr(self, name.name)
-            and name.name != "temporary"
+            and name.name not in ("temporary", "linger")
             and not (name.name == "port" and theirs is None)
         ]
         return " and ".join(different)
@@ -170,9 +182,14 @@ class LocalOptions:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> LocalOptions:
         """What ``to_json`` wrote."""
-        settings = cls(**document)
         tls = document["tls"]
-        return replace(settings, tls=tls and TLSFiles(**{k: Path(v) for k, v in tls.items()}))
+        return cls(
+            **document
+            | {
+                "tls": tls and TLSFiles(**{name: Path(path) for name, path in tls.items()}),
+                "program": tuple(document["program"]),
+            }
+        )
 
 
 @dataclass(frozen=True)

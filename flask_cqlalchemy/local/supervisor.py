@@ -1,4 +1,6 @@
-"""The process that owns a directory's nodes: ``python -m flask_cqlalchemy.local.supervisor DIR``.
+"""The process that owns a directory's nodes.
+
+Started as ``python -m flask_cqlalchemy.local.supervisor DIRECTORY [SECONDS IT LINGERS]``.
 
 It outlives the client that started it, serves any number of them over a local socket, and stops
 the nodes when nobody holds a lease any more. One event loop in the main thread does everything;
@@ -31,16 +33,12 @@ from .messages import (
     encode_reply,
 )
 from .paths import socket_path
-from .settings import LocalOptions
+from .settings import LINGER, LocalOptions
 
 if TYPE_CHECKING:
     from typing import TextIO
 
     from .messages import Reply
-
-#: Seconds between the end of the last lease and the stop. Long enough for ``flask run --debug`` to
-#: restart its worker; with the nodes' own stop it stays below 10.
-LINGER = 4
 
 #: Seconds that a supervisor waits for one that is ending to let go of the directory.
 LOCK_TIMEOUT = 40
@@ -77,10 +75,15 @@ class Client:
 
 
 class Supervisor:
-    """Who holds the nodes up, and what is asked of them."""
+    """Who holds the nodes up, and what is asked of them.
 
-    def __init__(self, directory: Path, path: Path) -> None:
+    :param path: of its socket.
+    :param linger: seconds between the end of the last lease and the stop.
+    """
+
+    def __init__(self, directory: Path, path: Path, linger: float) -> None:
         self._path = path
+        self._linger_time = linger
         self._nodes = Nodes(directory, self._report)
         self._stage = Stage("")
         self._clients: set[Client] = set()
@@ -214,7 +217,7 @@ class Supervisor:
                 self._linger.cancel()
                 self._linger = None
         elif self._linger is None:
-            self._linger = asyncio.get_running_loop().call_later(LINGER, self._end)
+            self._linger = asyncio.get_running_loop().call_later(self._linger_time, self._end)
 
     def _end(self) -> asyncio.Task[None]:
         """Stop the nodes and this process."""
@@ -250,6 +253,7 @@ def main() -> NoReturn:
     serves them is a child, so no client has a child to wait for.
     """
     directory = Path(sys.argv[1])
+    linger = float(sys.argv[2]) if len(sys.argv) > 2 else LINGER
     readable, writable = os.pipe()
     if os.fork():
         os.close(writable)
@@ -263,7 +267,7 @@ def main() -> NoReturn:
     lock = _lock(directory)
     if lock is not None:
         try:
-            asyncio.run(_run(directory, lock, writable))
+            asyncio.run(_run(directory, linger, lock, writable))
         except Exception:
             _log.exception("the supervisor failed")
             os._exit(1)
@@ -274,9 +278,9 @@ def main() -> NoReturn:
     os._exit(0)
 
 
-async def _run(directory: Path, lock: TextIO, writable: int) -> None:
+async def _run(directory: Path, linger: float, lock: TextIO, writable: int) -> None:
     path = socket_path(directory)
-    supervisor = Supervisor(directory, path)
+    supervisor = Supervisor(directory, path, linger)
     await supervisor.serve()
     lock.seek(0)
     lock.truncate()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import runpy
 import time
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -19,21 +18,6 @@ from flask_cqlalchemy import CQLAlchemy, LocalCluster, SchemaError
 from .processes import ROOT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    with LocalCluster(3, tmp_path_factory.mktemp("three") / "cassandra") as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def all_up(cluster: LocalCluster) -> LocalCluster:
-    """The cluster, with the node started again that the test before this one killed."""
-    for number, pid in enumerate(cluster.pids, start=1):
-        if pid is None:
-            cluster.restart(number)
-    return cluster
 
 
 def config_of(cluster: LocalCluster, keyspace: str) -> dict[str, Any]:
@@ -71,8 +55,8 @@ def until_there(client: FlaskClient, text: str, page: str, path: str, **fields: 
         assert time.monotonic() < deadline
 
 
-def test_a_missing_replication_is_named(all_up: LocalCluster) -> None:
-    config = config_of(all_up, "test_unreplicated") | {"CASSANDRA_REPLICATION": None}
+def test_a_missing_replication_is_named(three_nodes: LocalCluster) -> None:
+    config = config_of(three_nodes, "test_unreplicated") | {"CASSANDRA_REPLICATION": None}
     app = create_app(config)
     db: CQLAlchemy = app.extensions["cqlalchemy"]
     with app.app_context():
@@ -85,8 +69,8 @@ def test_a_missing_replication_is_named(all_up: LocalCluster) -> None:
     )
 
 
-def test_the_tumblelog_outlives_a_node(all_up: LocalCluster) -> None:
-    app = create_app(config_of(all_up, "test_tumblelog"))
+def test_the_tumblelog_outlives_a_node(three_nodes: LocalCluster) -> None:
+    app = create_app(config_of(three_nodes, "test_tumblelog"))
     db: CQLAlchemy = app.extensions["cqlalchemy"]
     client = app.test_client()
     try:
@@ -96,7 +80,7 @@ def test_the_tumblelog_outlives_a_node(all_up: LocalCluster) -> None:
             assert "'dc1': '3'" in live.replication_strategy.export_for_schema()
         assert send(client, "/posts/new", slug="first", title="First", body="Before.") == 200
         assert send(client, "/first", author="John Doe", body="A comment.") == 200
-        all_up.kill(2)
+        three_nodes.kill(2)
         until_there(
             client, "After.", "/second", "/posts/new", slug="second", title="Second", body="After."
         )
@@ -110,10 +94,10 @@ def test_the_tumblelog_outlives_a_node(all_up: LocalCluster) -> None:
             db.close()
 
 
-def test_the_quickstart_outlives_a_node(all_up: LocalCluster, tmp_path: Path) -> None:
+def test_the_quickstart_outlives_a_node(three_nodes: LocalCluster, tmp_path: Path) -> None:
     source = (ROOT / "examples" / "quickstart.py").read_text()
     init = "db = CQLAlchemy(app)\n"
-    config = config_of(all_up, "test_quickstart")
+    config = config_of(three_nodes, "test_quickstart")
     lines = "".join(f"app.config[{key!r}] = {value!r}\n" for key, value in config.items())
     program = tmp_path / "quickstart.py"
     program.write_text(source.replace(init, lines + init))
@@ -122,7 +106,7 @@ def test_the_quickstart_outlives_a_node(all_up: LocalCluster, tmp_path: Path) ->
     try:
         db.sync_db()
         first = user.create(username="John Doe")
-        all_up.kill(3)
+        three_nodes.kill(3)
         second = user.create(username="Jane Doe")
         assert user.get(uid=first.uid).username == "John Doe"
         assert user.get(uid=second.uid).username == "Jane Doe"
