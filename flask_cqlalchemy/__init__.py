@@ -34,8 +34,12 @@ if TYPE_CHECKING:
     from .extension import CQLAlchemy
     from .json import CassandraJSONProvider
     from .local import LocalCluster
+    from .mapping.mapper import Mapper
+    from .pagination import Page
+    from .queryset import QuerySet
     from .results import BulkFailure, BulkResult
     from .signals import after_statement, before_statement
+    from .tables import Change
 
 __all__ = [
     "Batch",
@@ -47,6 +51,7 @@ __all__ = [
     "CQLAlchemyError",
     "CassandraJSONProvider",
     "CassandraUnavailable",
+    "Change",
     "ConfigError",
     "EncodingError",
     "GuardrailError",
@@ -55,9 +60,12 @@ __all__ = [
     "InvalidJSON",
     "LocalCluster",
     "LocalClusterError",
+    "Mapper",
     "NoAppError",
     "NoConfig",
     "OutcomeUnknown",
+    "Page",
+    "QuerySet",
     "RequestTimedOut",
     "SchemaError",
     "UndecodableResponse",
@@ -73,7 +81,11 @@ _MODULES = {
     "BulkResult": ".results",
     "CQLAlchemy": ".extension",
     "CassandraJSONProvider": ".json",
+    "Change": ".tables",
     "LocalCluster": ".local",
+    "Mapper": ".mapping.mapper",
+    "Page": ".pagination",
+    "QuerySet": ".queryset",
     "after_statement": ".signals",
     "before_statement": ".signals",
 }

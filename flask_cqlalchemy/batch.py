@@ -19,7 +19,7 @@ class Batch(BatchQuery):  # type: ignore[misc]
     :param kind: ``logged``: all or nothing, at the cost of a write to the batch log where there are
         several partitions; ``unlogged``: in one request, but not all or nothing; ``counter``.
     :param consistency: a level of ``cassandra.ConsistencyLevel``.
-    :param timestamp: of every write that has none of its own: microseconds since 1970, a datetime
+    :param timestamp: for every write without a timestamp: microseconds since 1970, a datetime
         (local time if naive), or a timedelta from now.
     :param timeout: seconds, for each request.
     :param execute_on_exception: send the batch even if the block raises.

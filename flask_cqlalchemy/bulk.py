@@ -144,7 +144,7 @@ class _Pipeline:
 
     def _take(self) -> tuple[_Request, Any, Exception | None]:
         request, rows, future, raised = self._answers.popleft()
-        # They refer to the request and the request to them.
+        # The callbacks and the request refer to each other.
         future.clear_callbacks()
         error = raised
         if raised is not None:

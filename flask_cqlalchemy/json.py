@@ -82,7 +82,7 @@ _BY_CLASS: dict[type, Callable[[Any], Any]] = {
     bytearray: f.encode_blob,
 }
 
-#: Those that Flask would take for a dataclass of the program's.
+#: Of these classes, those that Flask would take for the program's own dataclasses.
 _OWN_DATACLASSES = (UndecodableValue, OutOfRangeTimestamp, Page)
 
 
@@ -99,7 +99,7 @@ def to_json_value(value: Any) -> Any:
     """Return what JSON has for a value that a JSON library does not know.
 
     :raises TypeError: if the kit does not know it either.
-    :raises EncodingError: if its bytes in the table made no value.
+    :raises EncodingError: if the value's bytes in the table could not be decoded.
     """
     encode = _find_encoder(type(value))
     if encode is None:
@@ -108,7 +108,7 @@ def to_json_value(value: Any) -> Any:
 
 
 def chain(before: Default) -> Default:
-    """Return a ``default`` that asks ``before`` first: what it knows, it writes as it did."""
+    """Return a ``default`` that asks ``before`` first, and then the kit for what is left."""
 
     def default(value: Any) -> Any:
         if isinstance(value, _OWN_DATACLASSES):
@@ -119,7 +119,7 @@ def chain(before: Default) -> Default:
             encode = _find_encoder(type(value))
             if encode is None:
                 raise
-        # Outside the handler, or an error of ours would show the one of the other.
+        # Outside the handler, or the kit's error would show the provider's as its context.
         return encode(value)
 
     return default
@@ -183,7 +183,7 @@ class CassandraJSONProvider(DefaultJSONProvider):
             try:
                 return self._write(obj).decode()
             except TypeError:
-                # orjson says this for all that it refuses; the other says what is wrong, or can.
+                # orjson raises this for all that it refuses; the standard library may know better.
                 pass
         return super().dumps(obj, **options)
 
@@ -194,12 +194,12 @@ class CassandraJSONProvider(DefaultJSONProvider):
             try:
                 return orjson.loads(data)
             except orjson.JSONDecodeError:
-                # The other reads NaN, and other encodings than UTF-8.
+                # The standard library reads NaN, and other encodings than UTF-8.
                 pass
         try:
             return json.loads(s, **options)
         except RecursionError:
-            raise ValueError("JSON that is nested too deeply") from None
+            raise ValueError("The JSON is nested too deeply.") from None
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
         """Return a response with the arguments as JSON, indented in debug mode."""

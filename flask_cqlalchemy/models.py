@@ -104,7 +104,7 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):  # type: ignore[
     __queryset__ = QuerySet
     __dmlquery__ = DMLQuery
     _database: ClassVar[Database]
-    #: Of a class for another keyspace: those of the models that inherit from it.
+    #: The classes that cqlengine made of this one for other keyspaces, for models that inherit.
     _clones: ClassVar[dict[type[Any], type[Any]]]
 
     _values = FullValues()
@@ -172,7 +172,7 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):  # type: ignore[
         original = cls.__mapper__.definition
         if cls is original or not cls._is_polymorphic:
             return super()._construct_instance(values)  # type: ignore[no-any-return]
-        # cqlengine knows no subclass of what it has made for another keyspace.
+        # cqlengine does not find subclasses of a class that it made for another keyspace.
         instance: BoundModel = original._construct_instance(values)
         kind, clones = type(instance), cls.__dict__.get("_clones")
         if clones is None:
@@ -203,7 +203,7 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):  # type: ignore[
         return super().update(**values)  # type: ignore[no-any-return]
 
     def save(self) -> BoundModel:
-        """Insert a new instance; of one that was read, write what has changed since.
+        """Insert a new instance, or write what has changed since the instance was read.
 
         :raises ValidationError: naming the column whose value cannot be stored.
         """
@@ -243,9 +243,9 @@ class BoundUserType(CQLEngineUserType):  # type: ignore[misc]
             cls._database.registry.add_type(cls)
 
     def __hash__(self) -> int:
-        """Hash the values, so that a set may have user types, and a map keys of them.
+        """Hash the values, so that user types can be elements of sets and keys of maps.
 
-        As with any value that can change: not while it is in one.
+        While an instance is in a set or a key of a map, it must not be changed.
         """
         return hash((type(self), *map(_hashable, self.values())))
 

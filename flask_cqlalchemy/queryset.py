@@ -31,7 +31,7 @@ class QuerySet(Query):
     ) -> Page[Any]:
         """Return one page; see ``db.paginate``.
 
-        :raises InvalidCursor: a 400, before any query, for a cursor that is not one of this query.
+        :raises InvalidCursor: a 400, before any query, for a cursor of another query.
         :raises ConfigError: if ``SECRET_KEY``, which seals the cursors, is not set.
         """
         return paginate(

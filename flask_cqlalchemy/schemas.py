@@ -41,7 +41,7 @@ _KEY_PART_OVERHEAD = 3
 #: The version of the protocol in which the size of a key is measured.
 _PROTOCOL = 5
 
-#: What an absent collection is: no default of a program's own.
+#: Defaults that cqlengine sets for an absent collection; a program did not choose them.
 _EMPTY_COLLECTIONS = (set, list, dict)
 
 
@@ -123,7 +123,7 @@ def field_for(model: type[Any], name: str, **options: Any) -> fields.Field[Any]:
 
 
 def _own_options(model: type[Any]) -> Mapping[str, Any]:
-    """Return what a model and its bases say of their fields: of each column the nearest's word.
+    """Return what a model and its bases say of their fields. The nearest class wins.
 
     :raises ValueError: if one names a column that the model does not have.
     """
@@ -273,7 +273,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
     opts: SchemaOpts
     is_automatic = False
     _generated: frozenset[str] = frozenset()
-    #: Of models that inherit from the schema's: the classes made of this one.
+    #: The classes made from this one, by the model (one that inherits from this schema's model).
     _derived: dict[type[Any], type[Schema]]
 
     def __init__(
@@ -312,7 +312,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
     # From instances
 
     if TYPE_CHECKING:
-        # marshmallow says nothing of what it returns, and a type checker guesses.
+        # marshmallow does not annotate what it returns, and a type checker would guess.
         def dump(self, obj: Any, *, many: bool | None = None) -> Any: ...
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
@@ -338,7 +338,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         if known is None:
             known = object.__new__(self._class_of_subclass(model))
             vars(known).update(vars(self))
-            # Those that this schema has are as it was told: with parts left out, say.
+            # Keep this schema's own fields: some may have been told to leave parts out.
             known.declared_fields = {
                 name: copy.copy(self.declared_fields.get(name, field))
                 for name, field in known._declared_fields.items()
@@ -427,10 +427,10 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         return loaded
 
     def loads(self, s: str | bytes | bytearray, /, **options: Any) -> Any:
-        """Do what ``load`` does with a text of JSON.
+        """Do what ``load`` does, with a JSON text.
 
-        :raises InvalidJSON: a 400, if it is none, has a key twice in one object, or is nested too
-            deeply.
+        :raises InvalidJSON: a 400, if the text is not JSON, has a key twice in the same object, or
+            is nested too deeply.
         """
         return self.load(read_json(s), **options)
 
@@ -440,7 +440,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         return self.opts.model
 
     def _without_defaults(self, loaded: dict[str, Any], data: Any) -> dict[str, Any]:
-        """Return what was sent: a column that was not stays as it is, also one with a default."""
+        """Return what was sent. Other columns stay as they are, even those with a default."""
         filled = {
             field.attribute or name
             for name, field in self.load_fields.items()
@@ -472,7 +472,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         return bool(kept == value) or (stored is not None and stored == given)
 
     def _key_of(self, name: str) -> str:
-        """Return what the value of an attribute is called outside."""
+        """Return the name that an attribute has in the input."""
         for field_name, field in self.fields.items():
             if (field.attribute or field_name) == name:
                 return field.data_key or field_name
@@ -518,7 +518,7 @@ def _is_known(column: Column) -> bool:
 
 
 def _bytes_of(column: Column, value: Any) -> bytes | None:
-    """Return a value as it is stored; None if it is none of the column's."""
+    """Return a value as it is stored; None if the column cannot store it."""
     try:
         stored = column.to_database(column.validate(value))
         serialized: bytes = column.cql_type.serialize(stored, _PROTOCOL)

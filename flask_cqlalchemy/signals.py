@@ -40,7 +40,7 @@ class Outcome:
 
     :ivar seconds: from sending it to its answer, decoded.
     :ivar rows: of the answer; of one page, if there are several. None for an answer without rows.
-    :ivar coordinator: address and port of the node that answered; None if none did.
+    :ivar coordinator: address and port of the node that answered; None if no node did.
     :ivar error: what the query raises; None for success.
     """
 
@@ -53,7 +53,7 @@ class Outcome:
 def is_observed(find_app: Callable[[], Any]) -> bool:
     """Return whether anybody listens to this application.
 
-    :param find_app: gives the application; only asked if anybody listens to some.
+    :param find_app: returns the application; called only if anybody listens to any.
     """
     if not (before_statement.receivers or after_statement.receivers):
         return False

@@ -98,7 +98,7 @@ def kept_directory(root: Path) -> Path:
 def open_cluster(
     *, hosts: str | None, nodes: int, keep: bool, directory: Path, root: Path
 ) -> Iterator[CassandraCluster]:
-    """Give a cluster for a test run, and end it afterwards.
+    """Yield a cluster for a test run, and end it afterwards.
 
     :param hosts: the option ``--cassandra-hosts``; None starts local nodes.
     :param nodes: how many.
@@ -211,7 +211,7 @@ class Cleaner:
                     self.empty(table for table in written if table[0] in keyspaces)
 
     def empty(self, tables: Iterable[Table]) -> None:
-        """Remove every row of ``tables``, those of one step for all tables at once."""
+        """Remove every row of ``tables``, each step for all tables at once."""
         wanted = list(tables)
         try:
             self._empty(wanted)

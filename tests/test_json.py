@@ -323,7 +323,7 @@ def test_a_field_that_encodes_otherwise_is_asked(cql: CQLAlchemy) -> None:
 def test_values_are_written_by_their_columns(cql: CQLAlchemy) -> None:
     launch()
 
-    with pytest.raises(TypeError, match=r"^values_list\(\) says what is written"):
+    with pytest.raises(TypeError, match=r"^values_list\(\) and a schema both say what is written"):
         Ship.objects.values_list("name_").to_json(schema_for(Ship))
     Guarded.create(id=1, secret="s")
     assert Guarded.objects.values_list("secret", flat=True).to_json() == b'["s"]'

@@ -1,4 +1,4 @@
-"""Tables on the terminal: rich's where rich is there and somebody looks, else plain text."""
+"""Tables for the commands: on a terminal, with rich installed, rich's; else plain text."""
 
 from __future__ import annotations
 

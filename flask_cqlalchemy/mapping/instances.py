@@ -1,7 +1,7 @@
 """How an instance keeps its columns: as the row that was read, until something is changed.
 
 cqlengine wraps each value of each instance in a manager that notices changes, copies deeply and
-costs several times what reading the row does. A *light* instance, which is what a query gives, has
+costs several times what reading the row does. A *light* instance, as a query returns it, has
 the row as its ``__dict__``: reading a scalar is reading an attribute, and assigning to one keeps
 what it was. Assigning a collection, and whatever of cqlengine's own code asks for ``_values``,
 makes it a *full* one, with cqlengine's managers. The keys of ``__dict__`` tell the states apart::
@@ -236,8 +236,8 @@ def forget_changes(instance: Any) -> None:
 
 
 def given_values(instance: Any) -> dict[str, Any]:
-    """Return what an instance has: of a new one the columns that were given, or that have a value;
-    of one that was read the columns that were.
+    """Return the values of an instance: for a new one the columns that were given or have a value,
+    for one that was read the columns that were read.
     """
     state = instance.__dict__
     if "_values" not in state:

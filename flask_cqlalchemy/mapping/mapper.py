@@ -92,7 +92,7 @@ class Mapper:
     readers: Mapping[str, Callable[[Any], Any]] = field(repr=False)
     conversions: tuple[tuple[str, Callable[[Any], Any]], ...] = field(repr=False)
     writer: Writer | None = field(repr=False)
-    #: Whether a row becomes an instance without ``__init__`` having a say.
+    #: Whether rows become instances without a call of ``__init__``.
     makes_light: bool = field(repr=False)
     #: What the arguments of ``filter`` mean, and what the statements of a shape are: as they are
     #: asked for.

@@ -19,7 +19,7 @@ def naming(label: str, cql_type: str, value: Any) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        # cqlengine names the column by its attribute, and none inside a collection.
+        # cqlengine names the column by its attribute, and no column inside a collection.
         model, _, name = label.rpartition(".")
         if str(error).startswith(f"{name}: "):
             raise ValidationError(f"{model}.{error}") from error

@@ -66,7 +66,7 @@ class ColumnWriter:
         with naming(self.label, self.cql_type, given):
             value = self.validate(self.to_python(given))
             if self.is_null(value):
-                # Cassandra cannot tell an empty collection from none.
+                # Cassandra cannot tell an empty collection from null.
                 return value, None
             return value, self.to_database(value)
 

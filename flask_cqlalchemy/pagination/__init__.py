@@ -31,7 +31,7 @@ DEFAULT_PER_PAGE = 20
 #: The most items on a page, unless ``paginate`` is told otherwise.
 MAX_PER_PAGE = 100
 
-#: Digits of a number of items that is read at all.
+#: Most digits of ``per_page``; a longer number is too large without being read.
 _MOST_DIGITS = 9
 
 
@@ -56,8 +56,8 @@ def paginate(
         too large becomes ``max_per_page``, any other bad one 20, and a bad cursor the first page.
     :param user: whom the cursors are for: an identifier, or a Flask-Login user. The cursors of one
         user are of no use to another.
-    :raises InvalidCursor: a 400, before any query, for a cursor that this application did not make
-        for this model, keyspace, filter, order, limit and user, or not lately.
+    :raises InvalidCursor: a 400, before any query, for a cursor that is too old, or that was not
+        made by this application for this model, keyspace, filter, order, limit and user.
     :raises BadRequest: naming ``per_page``.
     :raises ConfigError: if ``SECRET_KEY`` is not set.
     """

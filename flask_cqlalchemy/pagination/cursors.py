@@ -69,7 +69,7 @@ class Direction(enum.IntEnum):
 
     AFTER = 0
     BEFORE = 1
-    #: Before them, and the row that has them.
+    #: The rows before these values, and the row that has them.
     UP_TO = 2
 
 
@@ -110,8 +110,8 @@ Cursor = KeysetCursor | StateCursor
 
 _ONE_BYTE = [bytes([number]) for number in range(0x80)]
 
-#: What follows the version and the digest in a cursor's content; the kinds of ``KeysetCursor`` are
-#: its directions.
+#: The byte after the version and the digest, in a ``StateCursor``. In a ``KeysetCursor`` that byte
+#: is the direction.
 _STATE_KIND = 3
 
 
@@ -271,7 +271,7 @@ class Sealer:
 
 
 def _canonical(text: str) -> bytes:
-    """Return the Fernet token that ``text`` is, or nothing if ``seal`` cannot have written it so.
+    """Return ``text`` as a Fernet token, or nothing if ``seal`` cannot have written this text.
 
     Python's base64 skips foreign characters and ignores the spare bits of the last one, so that
     many texts would stand for one token.
@@ -312,7 +312,7 @@ def keys_of(app: Flask) -> MultiFernet:
 def digest_of(parts: Sequence[object]) -> bytes:
     """Return a digest of what a cursor is bound to, the same in every process.
 
-    :raises TypeError: for a value that has no lasting text.
+    :raises TypeError: for a value whose text may differ between processes.
     """
     return hashlib.sha256("\0".join(map(_lasting_text, parts)).encode()).digest()[:DIGEST_SIZE]
 

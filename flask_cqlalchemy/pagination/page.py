@@ -36,8 +36,8 @@ class Page(Generic[T]):
         them.
     :ivar per_page: how many items the page was to have.
     :ivar next: the cursor of the page after this one; None if there was no further row.
-    :ivar previous: the cursor of the page before this one; None where there is none, and across
-        partitions where the last 20 pages end.
+    :ivar previous: the cursor of the page before this one. None on the first page and, across
+        partitions, where the 20 remembered pages end.
     :ivar is_first: whether no row comes before these.
     """
 
@@ -104,7 +104,7 @@ class Page(Generic[T]):
         """
         known = schema_of(self.queryset, schema)
         if "items" in self.__dict__:
-            # The rows have become these.
+            # The rows have become the items already.
             items = json_items(self.queryset, self.items, known)
         else:
             items = json_rows(self.queryset, [dict(row) for row in self.rows], known)
@@ -121,7 +121,7 @@ class Page(Generic[T]):
         """Return the page as JSON, without making instances unless there are some already.
 
         :param schema: as for ``to_json_value``.
-        :raises EncodingError: naming the column whose value JSON cannot have.
+        :raises EncodingError: naming the column whose value cannot be written as JSON.
         """
         known = schema_of(self.queryset, schema)
         document = self.to_json_value(known if schema is not None else None)

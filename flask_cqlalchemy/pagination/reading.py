@@ -183,7 +183,7 @@ def keyset_of(query: Query) -> Keyset | None:
 
 
 def _value_for_cursor(column: Column, value: Any) -> bytes:
-    # A timestamp that no datetime can hold says its milliseconds.
+    # A timestamp that no datetime can hold has its milliseconds.
     value = getattr(value, "milliseconds", value)
     packed: bytes = column.cql_type.serialize(value, _VALUE_FORMAT)
     return packed

@@ -100,7 +100,7 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         return clone
 
     def _derive(self) -> Self:
-        """Return a query set like this one, not executed, which shares all that it is made of."""
+        """Return a query set like this one, not executed, with the same conditions and options."""
         clone = object.__new__(self.__class__)
         state = self.__dict__.copy()
         if self._result_cache is not None or self._count is not None:
@@ -317,7 +317,7 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         return query.execute(timeout=self._timeout)
 
     def _shape(self, keyspace: str | None, limited: bool) -> tuple[Any, ...] | None:
-        """Return all of the SELECT but its values; None if a clause is more than a comparison."""
+        """Return the SELECT's shape, or None if a clause is more than a comparison."""
         where = []
         for clause in self._where:
             if clause.__class__ is not Comparison:
@@ -526,8 +526,8 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
     def get(self, *args: WhereClause, **kwargs: Any) -> Any:
         """Return the one row for which all conditions hold.
 
-        :raises DoesNotExist: if there is none.
-        :raises MultipleObjectsReturned: if there are several.
+        :raises DoesNotExist: if there is no row.
+        :raises MultipleObjectsReturned: if there are several rows.
         """
         query = self.filter(*args, **kwargs) if args or kwargs else self
         limit = min(query._limit, 2) if query._limit else 2
@@ -561,7 +561,7 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         return self._select(1).one() is not None
 
     def raw_rows(self) -> list[Row]:
-        """Return the rows as instances are made of them: collections are lists and dictionaries."""
+        """Return the rows from which instances are made: collections are lists and dictionaries."""
         return self._read_all(self._select(), lambda rows: rows)
 
     def rows(self) -> list[Row]:

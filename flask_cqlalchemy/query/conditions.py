@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Comparison(WhereClause):  # type: ignore[misc]
-    """cqlengine's WHERE clause of a plain value, without the object that wraps the value."""
+    """cqlengine's WHERE clause for one value, without the object that wraps the value."""
 
     quote_field = True
 

@@ -171,7 +171,7 @@ _BY_TYPE: Mapping[Any, Serializer] = {
 def _checked(cqltype: Any, version: int) -> Serializer:
     """Return the driver's function, refusing also what Cassandra would, or what cannot be read."""
     serialize: Callable[[Any, int], bytes] = cqltype.serialize
-    # Before timestamps: to the driver a time UUID is one.
+    # Before timestamps, since the driver takes a time UUID for a timestamp.
     if issubclass(cqltype, cqltypes.TimeUUIDType):
         return lambda value: serialize(_with_time(value), version)
     if issubclass(cqltype, cqltypes.DateType):

@@ -48,7 +48,7 @@ def compile_statement(statement: BaseCQLStatement) -> tuple[str, list[Any]]:
     """Return the statement's CQL with ``?`` for each value, and the values in order."""
     values: dict[str, Any] = statement.get_context()
     given = {name: getattr(statement, name, None) for name in _MARKERS}
-    # A limit or a TTL of 0 is none; a timestamp of 0 is one.
+    # A limit or a TTL of 0 means none; a timestamp of 0 is a timestamp.
     used = {
         name: value
         for name, value in given.items()

@@ -37,11 +37,11 @@ _FIRST_WORD = re.compile(r"(?:\s|(?:--|//)[^\r\n]*(?:[\r\n]|$)|/\*.*?\*/)*(\w*)"
 
 
 def first_word(cql: str) -> str:
-    """Return the keyword that a statement begins with, in capitals; "" if there is none."""
+    """Return the keyword that a statement begins with, in capitals; "" if the text has none."""
     found = _FIRST_WORD.match(cql)
     return found[1].upper() if found else ""
 
 
 def describe(cql: str, subject: str) -> StatementInfo:
-    """Return what can be said of a statement that no model made."""
+    """Return what is known of a statement that no model made."""
     return StatementInfo(_KINDS.get(first_word(cql), "other"), subject, cql)

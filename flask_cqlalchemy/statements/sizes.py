@@ -25,7 +25,7 @@ _COLLECTION = 8
 _EXPIRY, _ROW_EXPIRY = 8, 4
 _COUNTER = 28
 
-#: For an element: a cell and what leads to it, without the lengths that stand in the bound value.
+#: For each element, by type: a cell and its path, less the lengths that the bound value has.
 _BYTES_PER_ELEMENT = {SetType: _CELL - 4, ListType: _CELL + 16 - 4, MapType: _CELL - 8}
 
 #: Bytes of the number that a collection's value begins with.
@@ -90,7 +90,8 @@ def _markers(entry: Entry) -> tuple[int, list[_MarkerSize]]:
 
 def sizes_of(partitions: Iterable[Sequence[Entry]]) -> list[int]:
     """Return the bytes that Cassandra counts for the statements of each partition, or a little
-    more: it does not tell which collections are frozen, and counts a row written twice once.
+    more: the driver does not tell which collections are frozen, and Cassandra counts a row that is
+    written twice once.
     """
     known: dict[int, tuple[int, list[_MarkerSize]]] = {}
     sizes = []
@@ -117,7 +118,7 @@ def sizes_of(partitions: Iterable[Sequence[Entry]]) -> list[int]:
 
 
 def split(partitions: Iterable[list[E]], sizes: Sequence[int], limit: int) -> Iterator[list[E]]:
-    """Yield batches that Cassandra accepts. One partition is kept together, as it was."""
+    """Yield batches that Cassandra accepts. A partition's statements stay together, in order."""
     part: list[E] = []
     used = 0
     for entries, size in zip(partitions, sizes, strict=True):

@@ -110,7 +110,7 @@ def create_keyspace(
 
     :param replication: as CQL's ``WITH replication``; None means one replica, and is possible only
         where the cluster has one node.
-    :returns: what was done, one sentence or none.
+    :returns: what was done, in one sentence, or an empty list.
     :raises SchemaError: if ``replication`` is needed.
     """
     if find_keyspace(connection, name) or name in refresh(connection).metadata.keyspaces:
@@ -268,7 +268,7 @@ _FROZEN = "frozen<"
 
 
 def _without_inner_frozen(cql_type: str) -> str:
-    """Return a type without each ``frozen`` that says nothing: inside another type all is frozen,
+    """Return a type without its superfluous ``frozen``: inside another type all is frozen,
     and a tuple always is (CQL, Data types).
     """
     is_frozen = cql_type.startswith(_FROZEN) and not cql_type.startswith(f"{_FROZEN}tuple<")
