@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cassandra.cqlengine import CQLEngineException, ValidationError
 from cassandra.cqlengine.connection import NOT_SET
-from cassandra.cqlengine.query import BatchQuery, check_applied
+from cassandra.cqlengine.query import check_applied
 from cassandra.cqltypes import CounterColumnType, ListType, MapType, SetType
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType
 
+from ._cqlengine import BatchQuery
 from .config import PREFIX
 from .errors import BatchTooLarge
 from .guardrails import check_partitions
@@ -247,7 +248,7 @@ def _split(
         yield part
 
 
-class Batch(BatchQuery):  # type: ignore[misc]
+class Batch(BatchQuery):
     """A batch of prepared statements, sent when the ``with`` block ends without an error.
 
     :param kind: ``logged``: all or nothing, at the cost of a write to the batch log where there are
@@ -288,7 +289,7 @@ class Batch(BatchQuery):  # type: ignore[misc]
             execute_on_exception=execute_on_exception,
         )
         self.timestamp = timestamp
-        self._contents = _Contents(known)
+        self._contents: _Contents = _Contents(known)
 
     def to_statement(self) -> tuple[Any, StatementInfo]:
         """Return the driver's statement for what the batch holds, without sending it.
@@ -335,7 +336,7 @@ def _adopt(batch: BatchQuery) -> _Contents:
     if kind not in KINDS:
         raise CQLEngineException(f"A batch is {', '.join(KINDS)}; not {batch.batch_type!r}.")
     contents = batch._contents = _Contents(kind)
-    batch.execute = MethodType(Batch.execute, batch)
+    batch.execute = MethodType(Batch.execute, batch)  # type: ignore[method-assign]
     return contents
 
 

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cassandra.cqlengine import ValidationError
 from cassandra.query import Statement
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from .connection import Connection
     from .models import BoundModel
+
+    M = TypeVar("M", bound=BoundModel)
 
 log = logging.getLogger(__name__)
 
@@ -379,11 +381,11 @@ def deletes(model: type[BoundModel]) -> _Maker:
 
 
 def get_many(
-    model: type[BoundModel], keys: Iterable[Any], *, concurrency: int = CONCURRENCY
-) -> list[Any]:
+    model: type[M], keys: Iterable[object], *, concurrency: int = CONCURRENCY
+) -> list[M | None]:
     """Read rows by their keys; see ``CQLAlchemy.get_many``."""
     connection, _ = model._resolve()
-    found: list[Any] = []
+    found: list[M | None] = []
 
     def requests() -> Iterator[_Request]:
         for index, given in enumerate(keys):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from cassandra.cqlengine.columns import resolve_udts
 from flask import Blueprint, Flask, current_app, has_app_context
@@ -44,9 +44,13 @@ from .state import AppState, LocalNodes, keyspaces_in_context
 
 if TYPE_CHECKING:
     from cassandra.cluster import ResultSet, Session
-    from cassandra.cqlengine.usertype import UserType
 
+    from ._cqlengine import UserType
+    from .columns.typed import Columns
     from .query import QuerySet
+
+    M = TypeVar("M", bound=BoundModel)
+    T = TypeVar("T")
 
 #: The key in ``app.extensions``.
 EXTENSION_NAME = "cqlalchemy"
@@ -74,7 +78,10 @@ class CQLAlchemy:
     """
 
     #: The types of columns: cqlengine's, and those that it lacks.
-    columns = columns
+    if TYPE_CHECKING:
+        columns: ClassVar[Columns]
+    else:
+        columns = columns
 
     # Schemas made from models; the names are marshmallow-sqlalchemy's.
     Schema = schemas.Schema
@@ -359,8 +366,8 @@ class CQLAlchemy:
 
     def bulk_create(
         self,
-        model: type[BoundModel],
-        rows: Iterable[Mapping[str, Any] | BoundModel],
+        model: type[M],
+        rows: Iterable[Mapping[str, object] | M],
         *,
         concurrency: int = CONCURRENCY,
         ttl: int | None = None,
@@ -392,7 +399,7 @@ class CQLAlchemy:
     def bulk_update(
         self,
         model: type[BoundModel],
-        rows: Iterable[Mapping[str, Any]],
+        rows: Iterable[Mapping[str, object]],
         *,
         concurrency: int = CONCURRENCY,
         on_progress: Progress | None = None,
@@ -415,7 +422,7 @@ class CQLAlchemy:
     def bulk_delete(
         self,
         model: type[BoundModel],
-        keys: Iterable[Any],
+        keys: Iterable[object],
         *,
         concurrency: int = CONCURRENCY,
         on_progress: Progress | None = None,
@@ -436,8 +443,8 @@ class CQLAlchemy:
         )
 
     def get_many(
-        self, model: type[BoundModel], keys: Iterable[Any], *, concurrency: int = CONCURRENCY
-    ) -> list[Any]:
+        self, model: type[M], keys: Iterable[object], *, concurrency: int = CONCURRENCY
+    ) -> list[M | None]:
         """Read many rows by their keys, each from the nodes that have it.
 
         :param keys: whole primary keys: mappings, tuples in the key's order, or the values of the
@@ -449,20 +456,20 @@ class CQLAlchemy:
         """
         return bulk.get_many(model, keys, concurrency=concurrency)
 
-    def get_or_404(self, model: type[BoundModel], **key: Any) -> Any:
+    def get_or_404(self, model: type[M], **key: object) -> M:
         """Return the row of ``model`` with this key, or end the request with a 404."""
         return model.objects.get_or_404(**key)
 
     def paginate(
         self,
-        query: QuerySet,
+        query: QuerySet[T],
         *,
         per_page: int | None = None,
         cursor: str | None = None,
         max_per_page: int = MAX_PER_PAGE,
         error_out: bool = True,
         user: object = None,
-    ) -> Page[Any]:
+    ) -> Page[T]:
         """Return one page of a query set; see ``pagination.paginate``.
 
         :raises InvalidCursor: a 400, before any query, for a cursor that is not one of this query.
@@ -480,7 +487,7 @@ class CQLAlchemy:
             max_age=state.settings[DEFAULT_BIND].cursor_age,
         )
 
-    def to_json(self, query: QuerySet, schema: schemas.Schema | None = None) -> bytes:
+    def to_json(self, query: QuerySet[object], schema: schemas.Schema | None = None) -> bytes:
         """Return the rows of a query set as JSON, without making instances of them.
 
         :param schema: what to write of a row; the model's ``AutoSchema`` unless given.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cassandra.cqlengine import columns
 from cassandra.cqlengine.connection import NOT_SET
@@ -21,6 +21,8 @@ from .conversions import make_reader
 
 if TYPE_CHECKING:
     from .models import BoundModel
+
+    M = TypeVar("M", bound=BoundModel)
 
 #: Ends the key under which a light instance keeps a collection that somebody has read, and may
 #: change in place. No column has a blank in its name.
@@ -286,7 +288,7 @@ def make_light(instance: BoundModel, row: dict[str, Any]) -> None:
     object.__setattr__(instance, "__dict__", row | state)
 
 
-def make_instance(model: type[BoundModel], row: dict[str, Any]) -> BoundModel:
+def make_instance(model: type[M], row: dict[str, Any]) -> M:
     """Return a light instance with a row by the names of attributes, which it takes over."""
     instance = object.__new__(model)
     object.__setattr__(instance, "__dict__", row)
@@ -294,8 +296,8 @@ def make_instance(model: type[BoundModel], row: dict[str, Any]) -> BoundModel:
 
 
 def make_instances(
-    model: type[BoundModel], rows: Iterable[dict[str, Any]], known: dict[str, Any]
-) -> list[BoundModel]:
+    model: type[M], rows: Iterable[dict[str, Any]], known: dict[str, Any]
+) -> list[M]:
     """Return a light instance for each row, which it takes over.
 
     :param rows: dictionaries by the columns' names in CQL.

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from cassandra import util
 from cassandra.cqlengine import columns
 from cassandra.cqlengine import connection as cqlengine_connection
-from cassandra.cqlengine.models import Model as CQLEngineModel
 from cassandra.cqlengine.models import (
     ModelDefinitionException,
-    ModelMetaClass,
     _clone_model_class,
     hybrid_classmethod,
 )
-from cassandra.cqlengine.usertype import UserType as CQLEngineUserType
 
+from ._cqlengine import Model as CQLEngineModel
+from ._cqlengine import ModelMetaClass
+from ._cqlengine import UserType as CQLEngineUserType
 from .config import DEFAULT_BIND
 from .conversions import make_exact
 from .instances import (
@@ -218,7 +218,7 @@ def user_types_of(model: type[BoundModel]) -> Iterator[type[CQLEngineUserType]]:
         yield from _user_types_in(column)
 
 
-class _ModelMeta(ModelMetaClass):  # type: ignore[misc]
+class _ModelMeta(ModelMetaClass):
     def __init__(self, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> None:
         super().__init__(name, bases, attrs)
         model: Any = self
@@ -264,7 +264,7 @@ def definition_of(model: type[Any]) -> type[Any]:
     return next((kind for kind in model.__mro__ if "_readers" in vars(kind)), model)
 
 
-class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
+class BoundModel(CQLEngineModel, metaclass=_ModelMeta):
     """The base of every ``db.Model``.
 
     Beside what cqlengine documents (``__keyspace__``, ``__table_name__``, ``__options__``,
@@ -299,7 +299,7 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
     _timeout = cqlengine_connection.NOT_SET
     _is_persisted = True
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def _set_attribute(self, name: str, value: Any) -> None:
         if name not in self._columns:
             super().__setattr__(name, value)
         elif "_values" in self.__dict__ or name in self._readers:
@@ -307,7 +307,7 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
         else:
             assign_scalar(self, name, value)
 
-    def __delattr__(self, name: str) -> None:
+    def _delete_attribute(self, name: str) -> None:
         column = self._columns.get(name)
         if column is None:
             super().__delattr__(name)
@@ -315,6 +315,10 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
             self._values[name].delval()
         else:
             raise AttributeError(f"cannot delete {name} columns")
+
+    if not TYPE_CHECKING:
+        # With these a type checker would let a program assign to any attribute.
+        __setattr__, __delattr__ = _set_attribute, _delete_attribute
 
     def __getstate__(self) -> dict[str, Any]:
         return save_state(self)
@@ -330,7 +334,7 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
     def _get_keyspace(cls) -> str | None:
         # cqlengine asks while it makes the class, too, when there is no application yet.
         if cls.__keyspace__ or not cls._database.has_app():
-            return cls.__keyspace__  # type: ignore[no-any-return]
+            return cls.__keyspace__
         return cls._database.find_keyspace(cls.__bind_key__)
 
     @classmethod
@@ -341,7 +345,7 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
         """
         if include_keyspace and not cls.__keyspace__:
             cls._database.find_keyspace(cls.__bind_key__)
-        return super().column_family_name(include_keyspace)  # type: ignore[no-any-return]
+        return super().column_family_name(include_keyspace)
 
     @classmethod
     def _discover_polymorphic_submodels(cls) -> None:
@@ -399,20 +403,20 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
         return info
 
     @classmethod
-    def create(cls, **kwargs: Any) -> BoundModel:
+    def create(cls, **kwargs: object) -> Self:
         """Insert a row and return its instance.
 
         :raises ValidationError: naming the column that does not exist or whose value cannot be
             stored.
         """
-        return cls.objects.create(**kwargs)  # type: ignore[no-any-return]
+        return cls.objects.create(**kwargs)
 
     @classmethod
     def _subject(cls, keyspace: str) -> str:
         """Return what an error names as the table."""
         return f"{keyspace}.{cls._raw_column_family_name()}"
 
-    def update(self, **values: Any) -> BoundModel:
+    def update(self, **values: object) -> Self:
         """Write the columns given, and those changed since the instance was read.
 
         :raises ValidationError: naming the column that does not exist, belongs to the key, or whose
@@ -426,9 +430,9 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
             and write_update(self, plan, values)
         ):
             return self
-        return super().update(**values)  # type: ignore[no-any-return]
+        return super().update(**values)
 
-    def save(self) -> BoundModel:
+    def save(self) -> Self:
         """Insert a new instance; of one that was read, write what has changed since.
 
         :raises ValidationError: naming the column whose value cannot be stored.
@@ -442,7 +446,7 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):  # type: ignore[misc]
             elif not any(_is_set(state.get(option)) for option in _OPTIONS_OF_STATEMENTS):
                 write_insert_of(self, plan)
                 return self
-        return super().save()  # type: ignore[no-any-return]
+        return super().save()
 
     @classmethod
     def _class_get_connection(cls) -> str:
@@ -464,7 +468,7 @@ def _hashable(value: Any) -> Any:
     return value
 
 
-class BoundUserType(CQLEngineUserType):  # type: ignore[misc]
+class BoundUserType(CQLEngineUserType):
     """The base of every ``db.UserType``."""
 
     _database: ClassVar[Database]

@@ -11,23 +11,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from cassandra.cqlengine import CQLEngineException, columns
 from cassandra.cqlengine import query as cqlengine_query
 from cassandra.cqlengine.connection import NOT_SET
 from cassandra.cqlengine.functions import QueryValue
 from cassandra.cqlengine.operators import EqualsOperator, InOperator
-from cassandra.cqlengine.query import BatchQuery
 from cassandra.cqlengine.statements import (
     BaseCQLStatement,
     DeleteStatement,
     MapDeleteClause,
     SelectStatement,
-    WhereClause,
 )
 from werkzeug.exceptions import NotFound
 
+from ._cqlengine import BatchQuery, ModelQuerySet, WhereClause
+from ._cqlengine import DMLQuery as CQLEngineDMLQuery
 from .batch import add_to_batch, microseconds
 from .conversions import as_stored
 from .guardrails import check_filtering, check_in, check_rows
@@ -41,11 +41,22 @@ from .writes import check_columns, insert
 if TYPE_CHECKING:
     from cassandra.cluster import ResultSet
     from cassandra.query import BoundStatement
+    from typing_extensions import Self
 
     from .connection import Connection
     from .models import BoundModel
     from .pagination import Page
     from .schemas import Schema
+
+
+#: A model, and what a query set gives: instances of it, or else what ``values_list()`` asks for.
+M = TypeVar("M", bound="BoundModel")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    T_co = TypeVarWithDefault("T_co", covariant=True, default=Any)
+else:
+    T_co = TypeVar("T_co", covariant=True)
 
 
 def _run(
@@ -88,15 +99,17 @@ def _check_in(connection: Connection, statement: BaseCQLStatement, model: type[B
             check_in(connection.settings.guardrails, len(clause.value), subject)
 
 
-class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
+class QuerySet(ModelQuerySet, Generic[T_co]):
     """cqlengine's query set, on the application's connection.
+
+    ``Post.objects`` is a ``QuerySet[Post]``: iterating over it gives instances of ``Post``.
 
     There is no implicit LIMIT: a query without one gives every row, fetched page by page.
     """
 
     # What a fresh query set has. None of it is changed in place: `__deepcopy__`, with which each of
     # cqlengine's methods begins, makes lists and sets of the clone's own.
-    _where: Sequence[WhereClause] = ()
+    _where: Sequence[Any] = ()
     _conditional: Sequence[Any] = ()
     _order: Sequence[str] = ()
     _only_fields: Sequence[str] = ()
@@ -114,7 +127,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
     def __init__(self, model: type[BoundModel]) -> None:
         self.model = model
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> QuerySet:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         del memo
         clone = self._derive()
         clone._where = list(self._where)
@@ -123,16 +136,16 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         clone._defer_fields = set(self._defer_fields)
         return clone
 
-    def _derive(self) -> QuerySet:
+    def _derive(self) -> Self:
         """Return a query set like this one, not executed, which shares all that it is made of."""
-        clone: QuerySet = object.__new__(self.__class__)
+        clone = object.__new__(self.__class__)
         state = self.__dict__.copy()
         if self._result_cache is not None or self._count is not None:
             state["_result_cache"] = state["_count"] = None
         clone.__dict__ = state
         return clone
 
-    def _own_clauses(self) -> QuerySet:
+    def _own_clauses(self) -> Self:
         """Return a query set like this one whose conditions may be numbered, to make a statement of
         them, while another thread does so with this one's.
         """
@@ -143,12 +156,12 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
 
     # Building
 
-    def filter(self, *args: WhereClause, **kwargs: Any) -> QuerySet:
+    def filter(self, *args: WhereClause, **kwargs: object) -> Self:
         """Return a query set that keeps the rows for which all conditions hold.
 
         :raises QueryException: if a column or an operator does not exist.
         """
-        query: QuerySet = self
+        query = self
         where = list(self._where)
         if args:
             query = super().filter(*args)
@@ -174,7 +187,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         clone._where = where
         return clone
 
-    def batch(self, batch_obj: BatchQuery | None) -> QuerySet:
+    def batch(self, batch_obj: BatchQuery | None) -> Self:
         """Return a query set whose writes are added to a batch.
 
         :raises CQLEngineException: if it is no batch, or the query set has a connection of its own.
@@ -187,7 +200,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         clone._batch = batch_obj
         return clone
 
-    def distinct(self, distinct_fields: Sequence[str] | None = None) -> QuerySet:
+    def distinct(self, distinct_fields: Sequence[str] | None = None) -> Self:
         """Return a query set of the distinct values of columns.
 
         :param distinct_fields: names of columns; the partition key if not given.
@@ -204,7 +217,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         clone._distinct_fields = fields
         return clone
 
-    def limit(self, v: int | None) -> QuerySet:
+    def limit(self, v: int | None) -> Self:
         """Return a query set of at most ``v`` rows; None or 0 is without a limit.
 
         :raises TypeError: if ``v`` is no whole number.
@@ -224,24 +237,27 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         if self.model._is_polymorphic and not self._only_fields:
             return []
         if self._defer_fields or self._only_fields:
-            return super()._select_fields()  # type: ignore[no-any-return]
+            return super()._select_fields()
         # Never `*`: then a row has no column that the model does not know.
         return [column.db_field_name for column in self.model._columns.values()]
 
     # Writing
 
-    def create(self, **kwargs: Any) -> Any:
+    def create(self: QuerySet[M], **kwargs: object) -> M:
         """Insert a row and return its instance.
 
         :raises ValidationError: naming the column that does not exist or whose value cannot be
             stored.
         """
-        model = self.model
+        model: Any = self.model
         check_columns(model, kwargs)
         plan = model._write_plan
+        made: M
         if plan is None or self._has_write_options:
-            return super().create(**kwargs)
-        return insert(model, plan, kwargs, batch=self._batch, ttl=self._ttl)
+            made = super().create(**kwargs)
+        else:
+            made = insert(model, plan, kwargs, batch=self._batch, ttl=self._ttl)
+        return made
 
     @property
     def _has_write_options(self) -> bool:
@@ -256,7 +272,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             or self._timeout is not NOT_SET
         )
 
-    def update(self, **values: Any) -> None:
+    def update(self, **values: object) -> None:
         """Write columns of the rows that the filters name; None removes a value.
 
         :raises ValidationError: naming the column that does not exist, belongs to the key, or whose
@@ -416,7 +432,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
                 mark_unread(instance, instance._columns.keys() - given)
         return made
 
-    def _construct_all(self, found: ResultSet) -> list[Any]:
+    def _construct_all(self, found: ResultSet) -> list[T_co]:
         return self._read_all(found, self._construct_page)
 
     def _read_all(
@@ -437,7 +453,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
                 return made
             found.fetch_next_page()
 
-    def _execute_query(self) -> list[Any]:
+    def _execute_query(self) -> list[T_co]:
         """Return all instances of the query, which is executed once."""
         found = self._result_cache
         if found is None:
@@ -447,25 +463,29 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
 
     # Reading
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[T_co]:
         return iter(self._execute_query())
 
     def __len__(self) -> int:
         return len(self._execute_query())
 
-    def __getitem__(self, s: int | slice) -> Any:
+    @overload
+    def __getitem__(self, s: int) -> T_co: ...
+    @overload
+    def __getitem__(self, s: slice) -> list[T_co]: ...
+    def __getitem__(self, s: int | slice) -> T_co | list[T_co]:
         if not isinstance(s, int | slice):
             raise TypeError("QuerySet indices must be integers")
         return self._execute_query()[s]
 
-    def first(self) -> Any:
+    def first(self) -> T_co | None:
         """Return the first row, or None."""
         if self._result_cache is not None:
             return self._result_cache[0] if self._result_cache else None
         found = self._construct_all(self._select(1))
         return found[0] if found else None
 
-    def get(self, *args: WhereClause, **kwargs: Any) -> Any:
+    def get(self, *args: WhereClause, **kwargs: object) -> T_co:
         """Return the one row for which all conditions hold.
 
         :raises DoesNotExist: if there is none.
@@ -480,25 +500,25 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             raise self.model.MultipleObjectsReturned("Multiple objects found")
         return found[0]
 
-    def one(self) -> Any:
+    def one(self) -> T_co:
         """Return the one row of the query: ``get()`` without conditions."""
         return self.get()
 
-    def get_or_404(self, *args: WhereClause, **kwargs: Any) -> Any:
+    def get_or_404(self, *args: WhereClause, **kwargs: object) -> T_co:
         """Return the one row for which all conditions hold, or end the request with a 404."""
         try:
             return self.get(*args, **kwargs)
         except self.model.DoesNotExist:
             raise NotFound from None
 
-    def first_or_404(self) -> Any:
+    def first_or_404(self) -> T_co:
         """Return the first row, or end the request with a 404."""
         found = self.first()
         if found is None:
             raise NotFound
         return found
 
-    def paginate(self, **options: Any) -> Page[Any]:
+    def paginate(self, **options: Any) -> Page[T_co]:
         """Return one page; the options are those of ``db.paginate``."""
         page: Page[Any] = self.model._database.paginate(self, **options)
         return page
@@ -519,7 +539,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         """Return the rows as dictionaries by the columns' names in CQL, without instances."""
         return self._read_all(self._select(self._limit, for_instances=False), lambda rows: rows)
 
-    def iter(self, fetch_size: int | None = None) -> Iterator[Any]:
+    def iter(self, fetch_size: int | None = None) -> Iterator[T_co]:
         """Yield instances page by page, the next page being fetched while this one is read.
 
         Holds two pages at most, however many rows there are.
@@ -539,7 +559,7 @@ class QuerySet(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             found.take_next_page()
 
 
-class DMLQuery(cqlengine_query.DMLQuery):  # type: ignore[misc]
+class DMLQuery(CQLEngineDMLQuery):
     """cqlengine's writes of one instance, on the application's connection."""
 
     def _delete_null_columns(self, conditionals: list[WhereClause] | None = None) -> None:

@@ -99,7 +99,7 @@ def find_filter(model: type[BoundModel], argument: str) -> Filter | None:
         name, operator_name = argument, ""
     column: Column | None = model._columns.get(name)
     if column is None and name == "pk":
-        column = model._columns.get(model._pk_name)
+        column = model._columns.get(model._pk_name or "")
     if column is None:
         return None
     operator = BaseWhereOperator.get_operator(operator_name or "EQ")()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cassandra.cqlengine import ValidationError, columns
 from cassandra.query import UNSET_VALUE
@@ -28,12 +28,14 @@ from .instances import (
 from .statements import bind, naming
 
 if TYPE_CHECKING:
-    from cassandra.cqlengine.query import BatchQuery
     from cassandra.query import BoundStatement
 
+    from ._cqlengine import BatchQuery
     from .connection import Connection
     from .models import BoundModel
     from .signals import StatementInfo
+
+    M = TypeVar("M", bound=BoundModel)
 
 
 @dataclass(frozen=True)
@@ -200,13 +202,13 @@ def bind_insert(
 
 
 def insert(
-    model: type[BoundModel],
+    model: type[M],
     plan: WritePlan,
     given: Mapping[str, Any],
     *,
     batch: BatchQuery | None = None,
     ttl: int | None = None,
-) -> BoundModel:
+) -> M:
     """Insert a row and return its instance; with a batch, as soon as that is executed.
 
     :raises ValidationError: naming the column whose value cannot be stored.

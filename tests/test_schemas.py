@@ -573,7 +573,7 @@ def test_an_attribute_may_be_a_path() -> None:
 
         street = fields.String(attribute="home.street")
 
-    author = Author(name="n", home=PostalAddress(street="s"))
+    author: Any = Author(name="n", home=PostalAddress(street="s"))
     assert AuthorSchema().dump(author) == {"street": "s"}
     assert AuthorSchema().dump(namedtuple("Row", "home")(author.home)) == {"street": "s"}  # noqa: PYI024
 
@@ -616,7 +616,7 @@ def test_a_property_of_the_model_may_be_a_field() -> None:
 
 
 def test_a_value_of_a_wrong_type_names_the_column() -> None:
-    author = Author(name="n", mail="m")
+    author: Any = Author(name="n", mail="m")
     author.joined = "yesterday"
 
     with pytest.raises(
@@ -626,7 +626,7 @@ def test_a_value_of_a_wrong_type_names_the_column() -> None:
 
 
 def test_bytes_that_make_no_value_name_the_column() -> None:
-    author = Author(name="n", mail="m")
+    author: Any = Author(name="n", mail="m")
     author.nick = UndecodableValue("text", 3, "not valid UTF-8")
 
     with pytest.raises(
