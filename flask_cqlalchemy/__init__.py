@@ -35,9 +35,15 @@ if TYPE_CHECKING:
     from .extension import CQLAlchemy
     from .json import CassandraJSONProvider
     from .local import LocalCluster
+    from .models import BoundModel as Model
+    from .models import BoundUserType as UserType
+    from .pagination import Page
+    from .query import QuerySet
+    from .schemas import AutoSchema, Schema
     from .signals import after_statement, before_statement
 
 __all__ = [
+    "AutoSchema",
     "Batch",
     "BatchTooLarge",
     "BulkError",
@@ -55,34 +61,49 @@ __all__ = [
     "InvalidJSON",
     "LocalCluster",
     "LocalClusterError",
+    "Model",
     "NoAppError",
     "NoConfig",
     "OutcomeUnknown",
+    "Page",
+    "QuerySet",
     "RequestTimedOut",
+    "Schema",
     "SchemaError",
     "UndecodableResponse",
     "UnknownColumnType",
+    "UserType",
     "after_statement",
     "before_statement",
 ]
 
 #: Where a name is, unless it is one of the errors.
 _MODULES = {
+    "AutoSchema": ".schemas",
     "Batch": ".batch",
     "BulkFailure": ".bulk",
     "BulkResult": ".bulk",
     "CQLAlchemy": ".extension",
     "CassandraJSONProvider": ".json",
     "LocalCluster": ".local",
+    "Model": ".models",
+    "Page": ".pagination",
+    "QuerySet": ".query",
+    "Schema": ".schemas",
+    "UserType": ".models",
     "after_statement": ".signals",
     "before_statement": ".signals",
 }
+
+#: What a name is called there, if not the same. A program's own models inherit from ``db.Model``.
+_NAMES = {"Model": "BoundModel", "UserType": "BoundUserType"}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_MODULES.get(name, ".errors"), __name__), name)
+    module = import_module(_MODULES.get(name, ".errors"), __name__)
+    value = getattr(module, _NAMES.get(name, name))
     globals()[name] = value
     return value
 

@@ -12,7 +12,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from cassandra import util
 from cassandra.cqlengine import columns
@@ -259,6 +259,19 @@ def _is_clone(name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> bool
     )
 
 
+class _NoDatabase:
+    """Stands for the database of what inherits from ``Model`` itself, not from ``db.Model``."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+
+    def __get__(self, instance: object, owner: type) -> Database:
+        raise ModelDefinitionException(
+            f"{owner.__name__} has no database: let it inherit from {self._base}, where db is your "
+            "CQLAlchemy object."
+        )
+
+
 def definition_of(model: type[Any]) -> type[Any]:
     """Return the class that a program has written: cqlengine makes others of it for ``using()``."""
     return next((kind for kind in model.__mro__ if "_readers" in vars(kind)), model)
@@ -276,7 +289,7 @@ class BoundModel(CQLEngineModel, metaclass=_ModelMeta):
     __bind_key__: ClassVar[str] = DEFAULT_BIND
     __queryset__ = QuerySet
     __dmlquery__ = DMLQuery
-    _database: ClassVar[Database]
+    _database: ClassVar[Database] = cast("Database", _NoDatabase("db.Model"))
     #: What the query set has worked out for this model: arguments of ``filter``, shapes of SELECTs.
     _filters: ClassVar[dict[str, Any]]
     _plans: ClassVar[dict[tuple[Any, ...], Any]]
@@ -471,7 +484,7 @@ def _hashable(value: Any) -> Any:
 class BoundUserType(CQLEngineUserType):
     """The base of every ``db.UserType``."""
 
-    _database: ClassVar[Database]
+    _database: ClassVar[Database] = cast("Database", _NoDatabase("db.UserType"))
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

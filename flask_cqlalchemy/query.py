@@ -41,11 +41,11 @@ from .writes import check_columns, insert
 if TYPE_CHECKING:
     from cassandra.cluster import ResultSet
     from cassandra.query import BoundStatement
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from .connection import Connection
     from .models import BoundModel
-    from .pagination import Page
+    from .pagination import Page, PageOptions
     from .schemas import Schema
 
 
@@ -518,7 +518,7 @@ class QuerySet(ModelQuerySet, Generic[T_co]):
             raise NotFound
         return found
 
-    def paginate(self, **options: Any) -> Page[T_co]:
+    def paginate(self, **options: Unpack[PageOptions]) -> Page[T_co]:
         """Return one page; the options are those of ``db.paginate``."""
         page: Page[Any] = self.model._database.paginate(self, **options)
         return page

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypedDict, overload
 
 from cassandra import util
-from typing_extensions import Self, TypeVar, Unpack
+from typing_extensions import TypeVar, Unpack
 
 from .._cqlengine import ColumnExpression, HasColumns
 from . import table, typed
@@ -102,12 +102,9 @@ class Column(ColumnOf[_V], Generic[_V, _T]):
     def __init__(self, *args: Any, **options: Any) -> None: ...
     @overload
     def __get__(self, instance: None, owner: type[object]) -> ColumnExpression: ...
+    # A third overload, and pyright would not narrow the type of what is assigned.
     @overload
-    def __get__(  # pyright: ignore[reportOverlappingOverload]
-        self, instance: HasColumns, owner: type[object] | None = None
-    ) -> _T: ...
-    @overload
-    def __get__(self, instance: object, owner: type[object] | None = None) -> Self: ...
+    def __get__(self, instance: HasColumns, owner: type[object] | None = None) -> _T: ...
     def __set__(self, instance: HasColumns, value: _T) -> None: ...
     def __delete__(self, instance: HasColumns) -> None: ...
     @property
@@ -366,20 +363,24 @@ class Duration(Column[util.Duration, _Duration]):
 
 Bytes = Blob
 
-class Counter(Integer[int]):
+class Counter(Integer[int | None]):
     def __init__(self, index: bool = ..., db_field: str | None = ..., required: bool = ...) -> None: ...
 
 class List(BaseContainerColumn[list[_V], list[_V]], Generic[_V]):
-    value_col: Column
+    @property
+    def value_col(self) -> Column: ...
     def __init__(self, value_type: _Type[_V], *, primary_key: bool = ..., partition_key: bool = ..., required: bool = ..., default: _Default[Iterable[_V]] | None = ..., **options: Unpack[Options]) -> None: ...
 
 class Set(BaseContainerColumn[set[_V], set[_V]], Generic[_V]):
-    value_col: Column
+    @property
+    def value_col(self) -> Column: ...
     def __init__(self, value_type: _Type[_V], strict: bool = ..., *, primary_key: bool = ..., partition_key: bool = ..., required: bool = ..., default: _Default[Iterable[_V]] | None = ..., **options: Unpack[Options]) -> None: ...
 
 class Map(BaseContainerColumn[dict[_K, _V], dict[_K, _V]], Generic[_K, _V]):
-    key_col: Column
-    value_col: Column
+    @property
+    def key_col(self) -> Column: ...
+    @property
+    def value_col(self) -> Column: ...
     def __init__(self, key_type: _Type[_K], value_type: _Type[_V], *, primary_key: bool = ..., partition_key: bool = ..., required: bool = ..., default: _Default[Mapping[_K, _V]] | None = ..., **options: Unpack[Options]) -> None: ...
 
 class Tuple(BaseCollectionColumn[_V, _T]):
@@ -446,7 +447,8 @@ class Tuple(BaseCollectionColumn[_V, _T]):
 
 class Vector(BaseCollectionColumn[_V, _T]):
     dimension: int
-    value_col: Column
+    @property
+    def value_col(self) -> Column: ...
     @overload
     def __init__(self: Vector[list[float], list[float]], dimension: int, *, primary_key: Literal[True], partition_key: bool = ..., required: bool = ..., default: _Default[list[float]] | None = ..., **options: Unpack[Options]) -> None: ...
     @overload

@@ -8,7 +8,7 @@ COUNT and no OFFSET: a page costs the same however far it is from the first.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from flask import Flask, current_app, has_request_context, request
 from werkzeug.exceptions import BadRequest
@@ -27,7 +27,9 @@ from .reading import (
 if TYPE_CHECKING:
     from ..query import QuerySet
 
-__all__ = ["CURSOR_AGE", "DEFAULT_PER_PAGE", "MAX_PER_PAGE", "Page", "paginate"]
+__all__ = ["CURSOR_AGE", "DEFAULT_PER_PAGE", "MAX_PER_PAGE", "Page", "PageOptions", "paginate"]
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +43,18 @@ MAX_PER_PAGE = 100
 _MOST_DIGITS = 9
 
 
+class PageOptions(TypedDict, total=False):
+    """The options of ``paginate`` that a query set takes."""
+
+    per_page: int | None
+    cursor: str | None
+    max_per_page: int
+    error_out: bool
+    user: object
+
+
 def paginate(
-    queryset: QuerySet,
+    queryset: QuerySet[T],
     *,
     per_page: int | None = None,
     cursor: str | None = None,
@@ -51,7 +63,7 @@ def paginate(
     user: object = None,
     app: Flask | None = None,
     max_age: float | None = None,
-) -> Page[Any]:
+) -> Page[T]:
     """Return one page of a query set.
 
     A ``limit()`` of the query set holds for all pages together.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cassandra import ProtocolVersion
 from cassandra.cqlengine.columns import DateTime
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from cassandra.cqlengine.columns import Column
 
     from ..query import QuerySet
+
+    T = TypeVar("T")
 
 #: How clustering values are written in a cursor, whichever version the connection speaks.
 _VALUE_FORMAT = ProtocolVersion.V5
@@ -70,7 +72,7 @@ def fetch_rows(
     return list(result.current_rows), result.paging_state
 
 
-def make_items(queryset: QuerySet, rows: Sequence[Row]) -> tuple[Any, ...]:
+def make_items(queryset: QuerySet[T], rows: Sequence[Row]) -> tuple[T, ...]:
     """Make of rows what iterating over the query set gives: instances, or lists of values."""
     return tuple(queryset._construct_page(list(rows)))
 

@@ -90,7 +90,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypedDict, overload
 
 from cassandra import util
-from typing_extensions import Self, TypeVar, Unpack
+from typing_extensions import TypeVar, Unpack
 
 from .._cqlengine import ColumnExpression, HasColumns
 from . import table, typed
@@ -129,12 +129,9 @@ class Column(ColumnOf[_V], Generic[_V, _T]):
     def __init__(self, *args: Any, **options: Any) -> None: ...
     @overload
     def __get__(self, instance: None, owner: type[object]) -> ColumnExpression: ...
+    # A third overload, and pyright would not narrow the type of what is assigned.
     @overload
-    def __get__(  # pyright: ignore[reportOverlappingOverload]
-        self, instance: HasColumns, owner: type[object] | None = None
-    ) -> _T: ...
-    @overload
-    def __get__(self, instance: object, owner: type[object] | None = None) -> Self: ...
+    def __get__(self, instance: HasColumns, owner: type[object] | None = None) -> _T: ...
     def __set__(self, instance: HasColumns, value: _T) -> None: ...
     def __delete__(self, instance: HasColumns) -> None: ...
     @property
@@ -211,7 +208,7 @@ def scalar(kind: Scalar) -> Iterator[str]:
 
 
 def counter() -> Iterator[str]:
-    yield "class Counter(Integer[int]):"
+    yield "class Counter(Integer[int | None]):"
     keywords = "index: bool = ..., db_field: str | None = ..., required: bool = ..."
     yield f"    def __init__(self, {keywords}) -> None: ..."
     yield ""
@@ -227,8 +224,8 @@ def containers() -> Iterator[str]:
     ):
         yield f"class {name}(BaseContainerColumn[{value}, {value}], Generic[{variables}]):"
         if name == "Map":
-            yield "    key_col: Column"
-        yield "    value_col: Column"
+            yield from ("    @property", "    def key_col(self) -> Column: ...")
+        yield from ("    @property", "    def value_col(self) -> Column: ...")
         yield constructor("", arguments, f"_Default[{default}] | None = ...")
         yield ""
 
@@ -248,7 +245,7 @@ def tuples() -> Iterator[str]:
 def vectors() -> Iterator[str]:
     yield "class Vector(BaseCollectionColumn[_V, _T]):"
     yield "    dimension: int"
-    yield "    value_col: Column"
+    yield from ("    @property", "    def value_col(self) -> Column: ...")
     for value, arguments in (
         ("list[float]", ("dimension: int",)),
         ("list[_K]", ("dimension: int", "element: _Type[_K]")),
