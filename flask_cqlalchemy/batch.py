@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 from cassandra.cqlengine import CQLEngineException
-from cassandra.cqlengine.query import BatchQuery
 
+from ._cqlengine import BatchQuery
 from .connection import NOT_SET
 from .statements.sending import KINDS, BatchContents, BoundQuery, contents_of, execute_batch
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-class Batch(BatchQuery):  # type: ignore[misc]
+class Batch(BatchQuery):
     """A batch of prepared statements, sent when the ``with`` block ends without an error.
 
     :param kind: ``logged``: all or nothing, at the cost of a write to the batch log where there are
@@ -52,7 +52,7 @@ class Batch(BatchQuery):  # type: ignore[misc]
             execute_on_exception=execute_on_exception,
         )
         self.timestamp = timestamp
-        self.contents = BatchContents(known)
+        self.contents: BatchContents = BatchContents(known)
 
     def to_query(self) -> BoundQuery:
         """Return one query for all that the batch holds, without sending it.

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cassandra.cqlengine import ValidationError
 
@@ -38,10 +38,13 @@ from .signals import Observation, is_observed
 if TYPE_CHECKING:
     from cassandra.cluster import ResponseFuture
 
+    from ._cqlengine import Model
     from .connection import Connection
     from .mapping.mapper import Mapper
     from .query.base import Query
     from .statements.sending import BoundQuery
+
+    M = TypeVar("M", bound=Model)
 
 log = logging.getLogger(__name__)
 
@@ -176,8 +179,8 @@ _Maker = Callable[[int, Any], _Request]
 
 
 def bulk_create(
-    model: type[Any],
-    rows: Iterable[Any],
+    model: type[M],
+    rows: Iterable[Mapping[str, object] | M],
     *,
     concurrency: int = CONCURRENCY,
     ttl: int | None = None,
@@ -197,7 +200,7 @@ def bulk_create(
     :raises BulkError: if not all of them; its ``result`` says how many were, and which failed
         why. What ``rows`` itself raises is its cause.
     """
-    mapper: Mapper = model.__mapper__
+    mapper = model.__mapper__
     place, writer = mapper.place(), choose_writer(mapper, "insert")
 
     def make(index: int, row: Any) -> _Request:
@@ -215,8 +218,8 @@ def bulk_create(
 
 
 def bulk_update(
-    model: type[Any],
-    rows: Iterable[Mapping[str, Any]],
+    model: type[Model],
+    rows: Iterable[Mapping[str, object]],
     *,
     concurrency: int = CONCURRENCY,
     on_progress: Progress | None = None,
@@ -227,7 +230,7 @@ def bulk_update(
     :param rows: mappings, each with the whole primary key and the columns to write; None
         removes a value. The other parameters, the result and the errors are ``bulk_create``'s.
     """
-    mapper: Mapper = model.__mapper__
+    mapper = model.__mapper__
     place, writer = mapper.place(), choose_writer(mapper, "update")
 
     def make(index: int, row: Any) -> _Request:
@@ -244,8 +247,8 @@ def bulk_update(
 
 
 def bulk_delete(
-    model: type[Any],
-    keys: Iterable[Any],
+    model: type[Model],
+    keys: Iterable[object],
     *,
     concurrency: int = CONCURRENCY,
     on_progress: Progress | None = None,
@@ -256,7 +259,7 @@ def bulk_delete(
     :param keys: whole primary keys, as in ``get_many``, or instances. The other parameters, the
         result and the errors are ``bulk_create``'s.
     """
-    mapper: Mapper = model.__mapper__
+    mapper = model.__mapper__
     place, writer = mapper.place(), choose_writer(mapper, "delete")
 
     def make(index: int, given: Any) -> _Request:
@@ -376,7 +379,9 @@ def _collect(mapper: Mapper, act: Callable[[Batch], object]) -> BoundQuery:
 # Reading
 
 
-def get_many(model: type[Any], keys: Iterable[Any], *, concurrency: int = CONCURRENCY) -> list[Any]:
+def get_many(
+    model: type[M], keys: Iterable[object], *, concurrency: int = CONCURRENCY
+) -> list[M | None]:
     """Read many rows by their keys, each from the nodes that have it.
 
     :param keys: whole primary keys: mappings, tuples in the key's order, or the values of the
@@ -386,8 +391,8 @@ def get_many(model: type[Any], keys: Iterable[Any], *, concurrency: int = CONCUR
     :raises ValidationError: naming the column that a key lacks.
     :raises CassandraUnavailable: if one of the rows cannot be read.
     """
-    mapper: Mapper = model.__mapper__
-    found: list[Any] = []
+    mapper = model.__mapper__
+    found: list[M | None] = []
 
     def requests() -> Iterator[_Request]:
         for index, given in enumerate(keys):
@@ -395,7 +400,7 @@ def get_many(model: type[Any], keys: Iterable[Any], *, concurrency: int = CONCUR
             found.append(None)
             yield _Request(index, query.bound_select(0))
 
-    everything: Query = model.objects
+    everything: Query[M] = model.objects
     pipeline = _Pipeline(mapper.place().connection, concurrency)
     for request, rows, error in pipeline.run(requests()):
         if error is not None:

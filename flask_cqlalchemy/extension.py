@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from flask import Blueprint, Flask
 
@@ -29,9 +29,12 @@ from .tables import sync
 
 if TYPE_CHECKING:
     from cassandra.cluster import ResultSet
-    from cassandra.cqlengine.usertype import UserType
 
+    from ._cqlengine import UserType
+    from .columns.typed import Columns
     from .tables import Change
+
+    M = TypeVar("M", bound=BoundModel)
 
 #: Where a local node keeps its data unless CASSANDRA_LOCAL_DIRECTORY says otherwise, in the
 #: application's instance folder.
@@ -62,7 +65,10 @@ class CQLAlchemy(Database):
     """
 
     #: The types of columns: cqlengine's, and those that it lacks.
-    columns = columns
+    if TYPE_CHECKING:
+        columns: ClassVar[Columns]
+    else:
+        columns = columns
 
     # Schemas made from models; the names are marshmallow-sqlalchemy's.
     Schema = schemas.Schema
@@ -191,7 +197,7 @@ class CQLAlchemy(Database):
             fetch_size=fetch_size,
         )
 
-    def get_or_404(self, model: type[BoundModel], **key: Any) -> Any:
+    def get_or_404(self, model: type[M], **key: object) -> M:
         """Return the row of ``model`` with this key, or end the request with a 404."""
         return model.objects.get_or_404(**key)
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cassandra import util
 from cassandra.cqlengine import connection as cqlengine_connection
-from cassandra.cqlengine.models import Model as CQLEngineModel
 from cassandra.cqlengine.models import (
     ModelDefinitionException,
-    ModelMetaClass,
     _clone_model_class,
     hybrid_classmethod,
 )
-from cassandra.cqlengine.usertype import UserType as CQLEngineUserType
 
+from ._cqlengine import Model as CQLEngineModel
+from ._cqlengine import ModelMetaClass
+from ._cqlengine import UserType as CQLEngineUserType
 from .config import DEFAULT_BIND
 from .mapping.instances import (
     AliasAttribute,
@@ -32,7 +32,7 @@ from .mapping.instances import (
     restore_state,
     save_state,
 )
-from .mapping.mapper import Mapped, Places, make_mapper
+from .mapping.mapper import Mapped, make_mapper
 from .query.stock import DMLQuery
 from .query.writes import insert_instance, save_changes
 from .queryset import QuerySet
@@ -50,7 +50,7 @@ _STOCK: Mapping[str, Any] = {
 }
 
 
-class _ModelMeta(ModelMetaClass):  # type: ignore[misc]
+class _ModelMeta(ModelMetaClass):
     def __init__(self, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> None:
         super().__init__(name, bases, attrs)
         model: Any = self
@@ -58,14 +58,13 @@ class _ModelMeta(ModelMetaClass):  # type: ignore[misc]
             # Differs in the keyspace at most, which is a part of every key.
             model.__mapper__ = replace(bases[0].__mapper__, model=model)  # type: ignore[attr-defined]
             return
-        database: Places | None = getattr(model, "_database", None)
-        if database is None:
+        if CQLEngineModel in bases:
             # BoundModel itself.
             return
         overridden = frozenset(
             each for each, stock in _STOCK.items() if getattr(model, each) is not stock
         )
-        model.__mapper__ = mapper = make_mapper(model, database, overridden)
+        model.__mapper__ = mapper = make_mapper(model, model._database, overridden)
         for column_name, column in mapper.columns.items():
             if '"' in column.db_field_name:
                 raise ModelDefinitionException(
@@ -91,7 +90,20 @@ def _is_clone(name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> bool
     )
 
 
-class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):  # type: ignore[misc]
+class _NoDatabase:
+    """Stands for the database of what inherits from ``Model`` itself, not from ``db.Model``."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+
+    def __get__(self, instance: object, owner: type) -> Database:
+        raise ModelDefinitionException(
+            f"{owner.__name__} has no database: let it inherit from {self._base}, where db is your "
+            "CQLAlchemy object."
+        )
+
+
+class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
     """The base of every ``db.Model``.
 
     Beside what cqlengine documents (``__keyspace__``, ``__table_name__``, ``__options__``,
@@ -103,7 +115,7 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):  # type: ignore[
     __bind_key__: ClassVar[str] = DEFAULT_BIND
     __queryset__ = QuerySet
     __dmlquery__ = DMLQuery
-    _database: ClassVar[Database]
+    _database: ClassVar[Database] = cast("Database", _NoDatabase("db.Model"))
     #: The classes that cqlengine made of this one for other keyspaces, for models that inherit.
     _clones: ClassVar[dict[type[Any], type[Any]]]
 
@@ -115,7 +127,7 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):  # type: ignore[
     _timeout = cqlengine_connection.NOT_SET
     _is_persisted = True
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def _set_attribute(self, name: str, value: Any) -> None:
         mapper = self.__mapper__
         if name not in mapper.columns:
             super().__setattr__(name, value)
@@ -124,7 +136,7 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):  # type: ignore[
         else:
             assign_scalar(self, name, value)
 
-    def __delattr__(self, name: str) -> None:
+    def _delete_attribute(self, name: str) -> None:
         column = self.__mapper__.columns.get(name)
         if column is None:
             super().__delattr__(name)
@@ -132,6 +144,10 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):  # type: ignore[
             self._values[name].delval()
         else:
             raise AttributeError(f"cannot delete {name} columns")
+
+    if not TYPE_CHECKING:
+        # With these a type checker would let a program assign to any attribute.
+        __setattr__, __delattr__ = _set_attribute, _delete_attribute
 
     def __getstate__(self) -> dict[str, Any]:
         return save_state(self)
@@ -147,7 +163,7 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):  # type: ignore[
     def _get_keyspace(cls) -> str | None:
         # cqlengine asks while it makes the class, too, when there is no application yet.
         if cls.__keyspace__ or not cls._database.has_app():
-            return cls.__keyspace__  # type: ignore[no-any-return]
+            return cls.__keyspace__
         return cls._database.place(cls.__bind_key__).keyspace
 
     @classmethod
@@ -158,7 +174,7 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):  # type: ignore[
         """
         if include_keyspace and not cls.__keyspace__:
             cls._database.place(cls.__bind_key__)
-        return super().column_family_name(include_keyspace)  # type: ignore[no-any-return]
+        return super().column_family_name(include_keyspace)
 
     @classmethod
     def _discover_polymorphic_submodels(cls) -> None:
@@ -184,15 +200,15 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):  # type: ignore[
         return instance
 
     @classmethod
-    def create(cls, **kwargs: Any) -> BoundModel:
+    def create(cls, **kwargs: object) -> Self:
         """Insert a row and return its instance.
 
         :raises ValidationError: naming the column that does not exist or whose value cannot be
             stored.
         """
-        return cls.objects.create(**kwargs)  # type: ignore[no-any-return]
+        return cls.objects.create(**kwargs)
 
-    def update(self, **values: Any) -> BoundModel:
+    def update(self, **values: object) -> Self:
         """Write the columns given, and those changed since the instance was read.
 
         :raises ValidationError: naming the column that does not exist, belongs to the key, or whose
@@ -200,16 +216,16 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):  # type: ignore[
         """
         if save_changes(self, values):
             return self
-        return super().update(**values)  # type: ignore[no-any-return]
+        return super().update(**values)
 
-    def save(self) -> BoundModel:
+    def save(self) -> Self:
         """Insert a new instance, or write what has changed since the instance was read.
 
         :raises ValidationError: naming the column whose value cannot be stored.
         """
         if save_changes(self, {}) if self._is_persisted else insert_instance(self):
             return self
-        return super().save()  # type: ignore[no-any-return]
+        return super().save()
 
     @classmethod
     def _class_get_connection(cls) -> str:
@@ -231,10 +247,10 @@ def _hashable(value: Any) -> Any:
     return value
 
 
-class BoundUserType(CQLEngineUserType):  # type: ignore[misc]
+class BoundUserType(CQLEngineUserType):
     """The base of every ``db.UserType``."""
 
-    _database: ClassVar[Database]
+    _database: ClassVar[Database] = cast("Database", _NoDatabase("db.UserType"))
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .pagination import MAX_PER_PAGE, Page, paginate
-from .query.base import Query
+from .query.base import Query, T_co
 from .rows import to_json
 
 if TYPE_CHECKING:
     from .schemas import Schema
 
 
-class QuerySet(Query):
+class QuerySet(Query[T_co]):
     """cqlengine's query set, on the connection of the current application.
 
     Everything that is documented for cqlengine works on it. Every statement is prepared, with its
     values bound, and there is no implicit LIMIT: a query without one gives every row, fetched page
-    by page.
+    by page. ``Post.objects`` is a ``QuerySet[Post]``, and gives instances of ``Post``.
     """
 
     def paginate(
@@ -28,7 +28,7 @@ class QuerySet(Query):
         max_per_page: int = MAX_PER_PAGE,
         error_out: bool = True,
         user: object = None,
-    ) -> Page[Any]:
+    ) -> Page[T_co]:
         """Return one page; see ``db.paginate``.
 
         :raises InvalidCursor: a 400, before any query, for a cursor of another query.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 import marshmallow
 from cassandra.cqlengine.usertype import BaseUserType
@@ -31,6 +31,9 @@ from .strict_json import read_json
 if TYPE_CHECKING:
     from cassandra.cqlengine.columns import Column
     from cassandra.cqlengine.usertype import UserType
+    from marshmallow.types import StrSequenceOrSet, UnknownOption
+
+    T = TypeVar("T")
 
 #: Bytes of a partition key, and of a clustering column's value (Cassandra, Limits of CQL).
 MOST_KEY_BYTES = 65_535
@@ -392,13 +395,34 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
 
     # To instances
 
+    # What is loaded without an instance is not known: ``load_instance`` decides.
+    @overload
     def load(
         self,
         data: Any,
         *,
         many: bool | None = None,
-        partial: Any = None,
-        unknown: Any = None,
+        partial: bool | StrSequenceOrSet | None = None,
+        unknown: UnknownOption | None = None,
+        instance: None = None,
+    ) -> Any: ...
+    @overload
+    def load(
+        self,
+        data: Any,
+        *,
+        many: Literal[False] | None = None,
+        partial: bool | StrSequenceOrSet | None = None,
+        unknown: UnknownOption | None = None,
+        instance: T,
+    ) -> T: ...
+    def load(
+        self,
+        data: Any,
+        *,
+        many: bool | None = None,
+        partial: bool | StrSequenceOrSet | None = None,
+        unknown: UnknownOption | None = None,
         instance: Any = None,
     ) -> Any:
         """Check what came from outside.
@@ -426,6 +450,12 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
             return [make(**each) for each in loaded] if is_many else make(**loaded)
         return loaded
 
+    @overload
+    def loads(
+        self, s: str | bytes | bytearray, /, *, instance: None = None, **options: Any
+    ) -> Any: ...
+    @overload
+    def loads(self, s: str | bytes | bytearray, /, *, instance: T, **options: Any) -> T: ...
     def loads(self, s: str | bytes | bytearray, /, **options: Any) -> Any:
         """Do what ``load`` does, with a JSON text.
 

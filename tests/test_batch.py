@@ -248,7 +248,7 @@ def test_callbacks_are_called_in_order_once_the_batch_is_written(cql: CQLAlchemy
 
 def test_what_cannot_be_called_is_no_callback(cql: CQLAlchemy) -> None:
     with pytest.raises(ValueError, match="is not a callable object"):
-        cql.batch().add_callback("print")
+        cql.batch().add_callback("print")  # type: ignore[arg-type]  # pyright: ignore
 
 
 def test_a_batch_without_statements_sends_nothing_and_calls_back(cql: CQLAlchemy) -> None:

@@ -75,7 +75,7 @@ def define(db: CQLAlchemy) -> CQLAlchemy:
 
         def validate(self) -> None:
             super().validate()
-            if self.low > self.high:
+            if self.low and self.high and self.low > self.high:
                 raise ValidationError(f"low {self.low} is above high {self.high}")
 
     return db

@@ -457,7 +457,7 @@ def test_a_default_may_be_overridden_by_none(cql: CQLAlchemy, way: str) -> None:
 
 
 def test_attributes_that_are_no_columns_survive_a_save(cql: CQLAlchemy) -> None:
-    row = Person(id=1)
+    row: Any = Person(id=1)
     row.extra = ["mine"]
     row.save()
     row.age = 31
@@ -495,7 +495,7 @@ def test_required_columns_are_checked_on_every_save(cql: CQLAlchemy) -> None:
     with pytest.raises(ValidationError) as caught:
         Strict(id=1, may="x").save()
     assert str(caught.value) == "must - None values are not allowed"
-    row = Strict.create(id=1, must="x")
+    row: Any = Strict.create(id=1, must="x")
     row.must = None
     with pytest.raises(ValidationError, match="must - None values are not allowed"):
         row.save()

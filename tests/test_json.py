@@ -369,7 +369,7 @@ def test_a_schema_without_a_model_is_no_schema_of_rows(cql: CQLAlchemy) -> None:
     with pytest.raises(TypeError, match=r"is not an instance of a db\.Schema with a model"):
         Ship.objects.to_json(db.Schema())
     with pytest.raises(TypeError, match=r"is not an instance of a db\.Schema with a model"):
-        Ship.objects.to_json(db.AutoSchema)
+        Ship.objects.to_json(db.AutoSchema)  # type: ignore[arg-type]  # pyright: ignore
 
 
 # Pages

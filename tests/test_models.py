@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from cassandra.cqlengine import CQLEngineException
 from cassandra.cqlengine import connection as cqlengine_connection
 from cassandra.cqlengine import models as cqlengine_models
 from cassandra.cqlengine.management import sync_table
+from cassandra.cqlengine.models import ModelDefinitionException
 from cassandra.cqlengine.query import BatchQuery, ContextQuery, LWTException
 from flask import Flask
 
-from flask_cqlalchemy import CQLAlchemy, NoAppError
+from flask_cqlalchemy import CQLAlchemy, Model, NoAppError, Page, QuerySet, UserType, columns
 
 from .cql_helpers import model, user_type
 
@@ -289,3 +290,36 @@ def test_two_user_types_of_one_name_serve_their_keyspaces(
         assert AtThere.get(id=1).place == There(number=7)
         database.execute(f"DROP KEYSPACE {other}")
         database.close()
+
+
+def test_a_model_without_a_database_names_the_remedy() -> None:
+    with pytest.raises(ModelDefinitionException) as caught:
+
+        class Lost(Model):
+            id = columns.Integer(primary_key=True)
+
+    assert str(caught.value) == (
+        "Lost has no database: let it inherit from db.Model, where db is your CQLAlchemy object."
+    )
+
+
+def test_a_user_type_without_a_database_names_the_remedy() -> None:
+    with pytest.raises(ModelDefinitionException) as caught:
+
+        class Lost(UserType):
+            name = columns.Text()
+
+    assert str(caught.value) == (
+        "Lost has no database: let it inherit from db.UserType, where db is your CQLAlchemy object."
+    )
+
+
+def test_the_names_for_annotations_are_those_of_the_base_classes(database: CQLAlchemy) -> None:
+    assert issubclass(database.Model, Model)
+    assert issubclass(database.UserType, UserType)
+    hints = get_type_hints(_annotated)
+    assert hints == {"posts": QuerySet[Model], "return": Page[Model]}
+
+
+def _annotated(posts: QuerySet[Model]) -> Page[Model]:
+    return posts.paginate()

@@ -558,7 +558,7 @@ def any_of(column: columns.Column, kinds: Kinds) -> st.SearchStrategy[Any]:
     return st.none() | value_of(column, kinds)
 
 
-def value_of(column: columns.Column, kinds: Kinds) -> st.SearchStrategy[Any]:
+def value_of(column: Any, kinds: Kinds) -> st.SearchStrategy[Any]:
     """Any value of a column."""
     kind = type(column)
     if kind is columns.List:
@@ -612,7 +612,7 @@ def keys_of(draw: st.DrawFn, model: Any) -> dict[str, Any]:
     return draw(_all_keys_of(model))
 
 
-def extreme_of(column: columns.Column, number: int, kinds: Kinds) -> Any:
+def extreme_of(column: Any, number: int, kinds: Kinds) -> Any:
     """A value made of extremes: a scalar column gets another for each number, a collection of
     scalars gets all of them.
     """
@@ -656,7 +656,7 @@ def extremes_of(model: Any, number: int) -> dict[str, Any]:
 MOST_EXTREMES = max(len(kind.extremes) for kind in KINDS.values())
 
 
-def stored(column: columns.Column, value: Any) -> Any:
+def stored(column: Any, value: Any) -> Any:
     """What Cassandra keeps of a value."""
     kind = type(column)
     if kind is columns.List:

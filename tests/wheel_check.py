@@ -12,6 +12,8 @@ from flask_cqlalchemy.errors import ConfigError
 installed = {str(path) for path in files("Flask-CQLAlchemy") or []}
 for expected in (
     "flask_cqlalchemy/py.typed",
+    "flask_cqlalchemy/_cqlengine.pyi",
+    "flask_cqlalchemy/columns/typed.pyi",
     "flask_cqlalchemy/blueprints/__init__.py",
     "flask_cqlalchemy/factory/__init__.py",
     "flask_cqlalchemy/cli/cassandra.py",

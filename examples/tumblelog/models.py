@@ -213,4 +213,4 @@ def _read_counts(slugs: list[str]) -> dict[str, int]:
     """
     if not slugs:
         return {}
-    return {row.slug: row.comments for row in CommentCount.objects(slug__in=slugs)}
+    return {row.slug: row.comments or 0 for row in CommentCount.objects(slug__in=slugs)}

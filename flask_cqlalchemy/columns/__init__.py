@@ -4,12 +4,15 @@ One entry of the table (``ColumnType``) says a type's name in CQL, its Python ty
 both ways, its marshmallow field, its form control and its text in a CSV cell. Schemas, JSON, forms,
 import and export are made from it. This package knows nothing of Flask. Stages: ``formats`` turns
 single values into JSON and back, ``fields`` makes marshmallow fields of them, ``table`` has the
-entries. ``extra`` adds columns to cqlengine's, ``corrections`` corrects those that it has.
+entries. ``extra`` adds columns to cqlengine's, ``corrections`` corrects those that it has, and
+``typed`` has them all, with what a type checker knows of them.
 """
 
 from __future__ import annotations
 
-from cassandra.cqlengine.columns import (
+from .fields import ColumnField
+from .table import ColumnType, find, find_encode, register
+from .typed import (
     UUID,
     Ascii,
     BaseCollectionColumn,
@@ -24,6 +27,7 @@ from cassandra.cqlengine.columns import (
     DateTime,
     Decimal,
     Double,
+    Duration,
     Float,
     Inet,
     Integer,
@@ -38,11 +42,8 @@ from cassandra.cqlengine.columns import (
     Tuple,
     UserDefinedType,
     VarInt,
+    Vector,
 )
-
-from .extra import Duration, Vector
-from .fields import ColumnField
-from .table import ColumnType, find, find_encode, register
 
 __all__ = [
     "UUID",

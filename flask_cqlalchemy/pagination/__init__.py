@@ -8,7 +8,7 @@ COUNT and no OFFSET: a page costs the same however far it is from the first.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from flask import has_request_context, request
 from werkzeug.exceptions import BadRequest
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_PER_PAGE", "MAX_PER_PAGE", "Page", "paginate"]
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 #: Items on a page, unless the request or the program asks for another number.
@@ -36,14 +38,14 @@ _MOST_DIGITS = 9
 
 
 def paginate(
-    query: Query,
+    query: Query[T],
     *,
     per_page: int | None = None,
     cursor: str | None = None,
     max_per_page: int = MAX_PER_PAGE,
     error_out: bool = True,
     user: object = None,
-) -> Page[Any]:
+) -> Page[T]:
     """Return one page of a query set.
 
     A ``limit()`` of the query set holds for all pages together.

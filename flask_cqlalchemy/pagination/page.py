@@ -24,11 +24,11 @@ PER_PAGE_ARGUMENT = "per_page"
 #: The link relations of a page, in the order in which they are shown; the names are IANA's.
 RELATIONS = ("first", "prev", "next")
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class Page(Generic[T]):
+class Page(Generic[T_co]):
     """One page of a query. Iterating over it gives its items.
 
     :ivar queryset: the query.
@@ -41,7 +41,7 @@ class Page(Generic[T]):
     :ivar is_first: whether no row comes before these.
     """
 
-    queryset: Query = field(repr=False)
+    queryset: Query[T_co] = field(repr=False)
     rows: list[Row] = field(repr=False)
     per_page: int
     next: str | None
@@ -49,11 +49,11 @@ class Page(Generic[T]):
     is_first: bool
 
     @cached_property
-    def items(self) -> tuple[T, ...]:
+    def items(self) -> tuple[T_co, ...]:
         """What the query gives: instances, or lists of values after ``values_list()``."""
         return tuple(self.queryset.make_items(list(self.rows)))
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[T_co]:
         return iter(self.items)
 
     @property

@@ -15,21 +15,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from cassandra.cqlengine import CQLEngineException
 from cassandra.cqlengine import query as cqlengine_query
 from cassandra.cqlengine.connection import NOT_SET
 from cassandra.cqlengine.functions import QueryValue
-from cassandra.cqlengine.query import BatchQuery
 from cassandra.cqlengine.statements import (
     BaseCQLStatement,
     DeleteStatement,
     SelectStatement,
-    WhereClause,
 )
 from werkzeug.exceptions import NotFound
 
+from .._cqlengine import BatchQuery, Model, ModelQuerySet, WhereClause
 from ..guardrails import check_filtering, check_rows
 from ..mapping.conversions import as_stored
 from ..mapping.instances import make_instances, mark_unread
@@ -49,6 +48,15 @@ if TYPE_CHECKING:
     from ..connection.place import Place
     from ..mapping.mapper import Mapper
 
+#: A model, and what a query gives: instances of it, or else what ``values_list()`` asks for.
+M = TypeVar("M", bound=Model)
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    T_co = TypeVarWithDefault("T_co", covariant=True, default=Any)
+else:
+    T_co = TypeVar("T_co", covariant=True)
+
 #: A row as the driver gives it: values by the names of columns in CQL.
 Row = dict[str, Any]
 
@@ -64,7 +72,7 @@ class RowPage:
     paging_state: bytes | None
 
 
-class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
+class Query(ModelQuerySet, Generic[T_co]):
     """cqlengine's query set, on the application's connection.
 
     There is no implicit LIMIT: a query without one gives every row, fetched page by page.
@@ -72,7 +80,7 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
 
     # What a fresh query set has. None of it is changed in place: `__deepcopy__`, with which each of
     # cqlengine's methods begins, makes lists and sets of the clone's own.
-    _where: Sequence[WhereClause] = ()
+    _where: Sequence[Any] = ()
     _conditional: Sequence[Any] = ()
     _order: Sequence[str] = ()
     _only_fields: Sequence[str] = ()
@@ -119,12 +127,12 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
 
     # Building
 
-    def filter(self, *args: WhereClause, **kwargs: Any) -> Query:
+    def filter(self, *args: WhereClause, **kwargs: object) -> Self:
         """Return a query set that keeps the rows for which all conditions hold.
 
         :raises QueryException: if a column or an operator does not exist.
         """
-        query: Query = self
+        query = self
         where = list(self._where)
         if args:
             query = super().filter(*args)
@@ -145,7 +153,7 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         clone._where = where
         return clone
 
-    def batch(self, batch_obj: BatchQuery | None) -> Query:
+    def batch(self, batch_obj: BatchQuery | None) -> Self:
         """Return a query set whose writes are added to a batch.
 
         :raises CQLEngineException: if it is not a batch, or the query has a connection of its own.
@@ -158,7 +166,7 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         clone._batch = batch_obj
         return clone
 
-    def distinct(self, distinct_fields: Sequence[str] | None = None) -> Query:
+    def distinct(self, distinct_fields: Sequence[str] | None = None) -> Self:
         """Return a query set of the distinct values of columns.
 
         :param distinct_fields: names of columns; the partition key if not given.
@@ -175,7 +183,7 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         clone._distinct_fields = fields
         return clone
 
-    def limit(self, v: int | None) -> Query:
+    def limit(self, v: int | None) -> Self:
         """Return a query set of at most ``v`` rows; None or 0 is without a limit.
 
         :raises TypeError: if ``v`` is not a whole number.
@@ -195,13 +203,13 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         if self.mapper.is_polymorphic and not self._only_fields:
             return []
         if self._defer_fields or self._only_fields:
-            return super()._select_fields()  # type: ignore[no-any-return]
+            return super()._select_fields()
         # Never `*`: then a row has no column that the model does not know.
         return [column.db_field_name for column in self.mapper.columns.values()]
 
     # Writing
 
-    def create(self, **kwargs: Any) -> Any:
+    def create(self: Query[M], **kwargs: object) -> M:
         """Insert a row and return its instance.
 
         :raises ValidationError: naming the column that does not exist or whose value cannot be
@@ -210,11 +218,14 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         mapper = self.mapper
         check_columns(mapper, kwargs)
         writer = choose_writer(mapper, "insert", options_of(self.__dict__))
+        made: M
         if writer is None:
-            return super().create(**kwargs)
-        return insert(mapper, writer, kwargs, batch=self._batch, ttl=self._ttl)
+            made = super().create(**kwargs)
+        else:
+            made = insert(mapper, writer, kwargs, batch=self._batch, ttl=self._ttl)
+        return made
 
-    def update(self, **values: Any) -> None:
+    def update(self, **values: object) -> None:
         """Write columns of the rows that the filters name; None removes a value.
 
         :raises ValidationError: naming the column that does not exist, belongs to the key, or whose
@@ -462,7 +473,7 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             if clause.__class__ is Comparison and clause.known.is_equality
         }
 
-    def make_items(self, rows: list[Row]) -> list[Any]:
+    def make_items(self, rows: list[Row]) -> list[T_co]:
         """Return what iterating gives of these rows, which become the instances."""
         known = self.known_values()
         mapper = self.mapper
@@ -476,7 +487,7 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
                 mark_unread(instance, instance.__mapper__.columns.keys() - given)
         return made
 
-    def _construct_all(self, found: PagedRows) -> list[Any]:
+    def _construct_all(self, found: PagedRows) -> list[T_co]:
         return self._read_all(found, self.make_items)
 
     def _read_all(self, found: PagedRows, make: Callable[[list[Row]], list[Any]]) -> list[Any]:
@@ -495,7 +506,7 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
                 return made
             found.fetch_next_page()
 
-    def _execute_query(self) -> list[Any]:
+    def _execute_query(self) -> list[T_co]:
         """Return all instances of the query, which is executed once."""
         found = self._result_cache
         if found is None:
@@ -505,25 +516,29 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
 
     # Reading
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[T_co]:
         return iter(self._execute_query())
 
     def __len__(self) -> int:
         return len(self._execute_query())
 
-    def __getitem__(self, s: int | slice) -> Any:
+    @overload
+    def __getitem__(self, s: int) -> T_co: ...
+    @overload
+    def __getitem__(self, s: slice) -> list[T_co]: ...
+    def __getitem__(self, s: int | slice) -> T_co | list[T_co]:
         if not isinstance(s, int | slice):
             raise TypeError("QuerySet indices must be integers")
         return self._execute_query()[s]
 
-    def first(self) -> Any:
+    def first(self) -> T_co | None:
         """Return the first row, or None."""
         if self._result_cache is not None:
             return self._result_cache[0] if self._result_cache else None
         found = self._construct_all(self._select(1))
         return found[0] if found else None
 
-    def get(self, *args: WhereClause, **kwargs: Any) -> Any:
+    def get(self, *args: WhereClause, **kwargs: object) -> T_co:
         """Return the one row for which all conditions hold.
 
         :raises DoesNotExist: if there is no row.
@@ -538,18 +553,18 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
             raise self.model.MultipleObjectsReturned("Multiple objects found")
         return found[0]
 
-    def one(self) -> Any:
+    def one(self) -> T_co:
         """Return the one row of the query: ``get()`` without conditions."""
         return self.get()
 
-    def get_or_404(self, *args: WhereClause, **kwargs: Any) -> Any:
+    def get_or_404(self, *args: WhereClause, **kwargs: object) -> T_co:
         """Return the one row for which all conditions hold, or end the request with a 404."""
         try:
             return self.get(*args, **kwargs)
         except self.model.DoesNotExist:
             raise NotFound from None
 
-    def first_or_404(self) -> Any:
+    def first_or_404(self) -> T_co:
         """Return the first row, or end the request with a 404."""
         found = self.first()
         if found is None:
@@ -568,7 +583,7 @@ class Query(cqlengine_query.ModelQuerySet):  # type: ignore[misc]
         """Return the rows as dictionaries by the columns' names in CQL, without instances."""
         return self._read_all(self._select(for_instances=False), lambda rows: rows)
 
-    def iter(self, fetch_size: int | None = None) -> Iterator[Any]:
+    def iter(self, fetch_size: int | None = None) -> Iterator[T_co]:
         """Yield instances page by page, the next page being fetched while this one is read.
 
         Holds two pages at most, however many rows there are.

@@ -10,16 +10,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cassandra.cqlengine import columns
-from cassandra.cqlengine import query as cqlengine_query
 from cassandra.cqlengine.connection import NOT_SET
 from cassandra.cqlengine.operators import EqualsOperator
+from cassandra.cqlengine.query import check_applied
 from cassandra.cqlengine.statements import (
     BaseCQLStatement,
     DeleteStatement,
     MapDeleteClause,
-    WhereClause,
 )
 
+from .._cqlengine import DMLQuery as CQLEngineDMLQuery
+from .._cqlengine import WhereClause
 from ..batch import microseconds
 from ..guardrails import check_filtering
 from ..mapping.instances import managers_of
@@ -69,11 +70,11 @@ def run(
         return None
     rows = query.execute(timeout=options.get("_timeout", NOT_SET))
     if any(options.get(name) for name in ("_if_not_exists", "_if_exists", "_conditional")):
-        cqlengine_query.check_applied(rows)
+        check_applied(rows)
     return rows
 
 
-class DMLQuery(cqlengine_query.DMLQuery):  # type: ignore[misc]
+class DMLQuery(CQLEngineDMLQuery):
     """cqlengine's writes of one instance, on the application's connection."""
 
     def _delete_null_columns(self, conditionals: list[WhereClause] | None = None) -> None:

@@ -27,8 +27,7 @@ from ..mapping.instances import (
 from ..statements.sending import BoundQuery, bind_query
 
 if TYPE_CHECKING:
-    from cassandra.cqlengine.query import BatchQuery
-
+    from .._cqlengine import BatchQuery
     from ..connection.place import Place
     from ..mapping.mapper import Mapped, Mapper
     from ..mapping.writer import Writer

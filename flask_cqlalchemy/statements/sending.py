@@ -13,9 +13,10 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cassandra.cqlengine import CQLEngineException, ValidationError
-from cassandra.cqlengine.query import BatchQuery, check_applied
+from cassandra.cqlengine.query import check_applied
 from cassandra.query import BatchStatement, BatchType
 
+from .._cqlengine import BatchQuery
 from ..config import PREFIX
 from ..connection import NOT_SET
 from ..connection.place import Place
@@ -207,7 +208,7 @@ def contents_of(batch: BatchQuery) -> BatchContents:
         if kind not in KINDS:
             raise CQLEngineException(f"A batch is {', '.join(KINDS)}; not {batch.batch_type!r}.")
         contents = batch.contents = BatchContents(kind)
-        batch.execute = MethodType(execute_batch, batch)
+        batch.execute = MethodType(execute_batch, batch)  # type: ignore[method-assign]
     return contents
 
 

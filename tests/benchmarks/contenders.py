@@ -27,6 +27,7 @@ from coodie.sync import init_coodie
 from flask import Flask
 
 from flask_cqlalchemy import CQLAlchemy
+from flask_cqlalchemy import columns as kit_columns
 
 from .rows import (
     KEYSPACE,
@@ -246,7 +247,7 @@ class Kit(Modelled):
 
     def __init__(self, place: Place, app: Flask | None = None) -> None:
         self.db = db = CQLAlchemy()
-        self.model = type(db.Model)("Row", (db.Model,), cqlengine_columns(db.columns))
+        self.model = type(db.Model)("Row", (db.Model,), cqlengine_columns(kit_columns))
         self.app = app or Flask(__name__)
         self.app.config.from_mapping(place.config)
         db.init_app(self.app)

@@ -1,0 +1,71 @@
+"""The columns: cqlengine's, and those that it lacks.
+
+cqlengine says nothing of types. ``typed.pyi``, beside this module, has what a type checker knows of
+them: that ``title = db.columns.Text()`` is, of an instance, a ``str | None``.
+"""
+
+from cassandra.cqlengine.columns import (
+    UUID,
+    Ascii,
+    BaseCollectionColumn,
+    BaseContainerColumn,
+    BigInt,
+    Blob,
+    Boolean,
+    Bytes,
+    Column,
+    Counter,
+    Date,
+    DateTime,
+    Decimal,
+    Double,
+    Float,
+    Inet,
+    Integer,
+    List,
+    Map,
+    Set,
+    SmallInt,
+    Text,
+    Time,
+    TimeUUID,
+    TinyInt,
+    Tuple,
+    UserDefinedType,
+    VarInt,
+)
+
+from .extra import Duration, Vector
+
+__all__ = [
+    "UUID",
+    "Ascii",
+    "BaseCollectionColumn",
+    "BaseContainerColumn",
+    "BigInt",
+    "Blob",
+    "Boolean",
+    "Bytes",
+    "Column",
+    "Counter",
+    "Date",
+    "DateTime",
+    "Decimal",
+    "Double",
+    "Duration",
+    "Float",
+    "Inet",
+    "Integer",
+    "List",
+    "Map",
+    "Set",
+    "SmallInt",
+    "Text",
+    "Time",
+    "TimeUUID",
+    "TinyInt",
+    "Tuple",
+    "UserDefinedType",
+    "VarInt",
+    "Vector",
+]
