@@ -197,6 +197,7 @@ class Model(metaclass=ModelMetaClass):
     __discriminator_value__: ClassVar[str | int | None]
     __compute_routing_key__: ClassVar[bool]
     __consistency__: int | None
+    __bind_key__: ClassVar[str]  # of the kit
     __mapper__: ClassVar[Mapper]  # of the kit
 
     DoesNotExist: ClassVar[type[DoesNotExist]]
@@ -274,6 +275,8 @@ class Model(metaclass=ModelMetaClass):
     def _get_column(cls, name: str) -> Column: ...
     @classmethod
     def _get_column_by_db_name(cls, name: str) -> Column | None: ...
+    @classmethod
+    def _get_connection(cls) -> str | None: ...
     @classmethod
     def _get_keyspace(cls) -> str | None: ...
     @classmethod

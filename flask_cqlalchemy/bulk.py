@@ -171,7 +171,7 @@ class _Row:
 
     index: int
     given: Any
-    stored: dict[str, Any] | None = None
+    stored: dict[str, object] | None = None
 
 
 #: Makes the query of a row.
@@ -203,12 +203,12 @@ def bulk_create(
     mapper = model.__mapper__
     place, writer = mapper.place(), choose_writer(mapper, "insert")
 
-    def make(index: int, row: Any) -> _Request:
+    def make(index: int, row: object) -> _Request:
         given = _given(mapper, row)
         is_instance = isinstance(row, model)
         if writer is None:
             # A copy: saving marks an instance as stored, which this one is not yet.
-            instance = copy.deepcopy(row) if is_instance else model(**given)
+            instance = copy.deepcopy(row) if isinstance(row, model) else model(**given)
             query = _collect(mapper, lambda batch: instance.batch(batch).ttl(ttl).save())
             return _Request(_Row(index, row), query)
         query, stored = bind_insert(mapper, writer, place, given, ttl=ttl, defaults=not is_instance)
@@ -233,7 +233,7 @@ def bulk_update(
     mapper = model.__mapper__
     place, writer = mapper.place(), choose_writer(mapper, "update")
 
-    def make(index: int, row: Any) -> _Request:
+    def make(index: int, row: object) -> _Request:
         given = _given(mapper, row)
         check_changes(mapper, given)
         if writer is not None:
@@ -262,7 +262,7 @@ def bulk_delete(
     mapper = model.__mapper__
     place, writer = mapper.place(), choose_writer(mapper, "delete")
 
-    def make(index: int, given: Any) -> _Request:
+    def make(index: int, given: object) -> _Request:
         key = _key_of(mapper, given)
         if writer is not None:
             return _Request(_Row(index, given), bind_delete(mapper, writer, place, key))
@@ -274,7 +274,7 @@ def bulk_delete(
 
 def _write(
     mapper: Mapper,
-    rows: Iterable[Any],
+    rows: Iterable[object],
     make: _Maker,
     concurrency: int,
     on_progress: Progress | None,
@@ -357,7 +357,7 @@ def _message(mapper: Mapper, result: BulkResult, broken: Exception | None, most:
     return text
 
 
-def _given(mapper: Mapper, row: Any) -> Mapping[str, Any]:
+def _given(mapper: Mapper, row: Any) -> Mapping[str, object]:
     if isinstance(row, mapper.model):
         return given_values(row)
     if not isinstance(row, Mapping):
@@ -410,7 +410,7 @@ def get_many(
     return found
 
 
-def _key_of(mapper: Mapper, given: Any) -> Mapping[str, Any]:
+def _key_of(mapper: Mapper, given: object) -> Mapping[str, object]:
     """Return a whole primary key: from a mapping, an instance, a tuple in the key's order, or the
     value of the only column.
 
@@ -427,7 +427,7 @@ def _key_of(mapper: Mapper, given: Any) -> Mapping[str, Any]:
                 f"{', '.join(names)}; the key given has {len(values)}."
             )
         given = dict(zip(names, values, strict=True))
-    key: Mapping[str, Any] = given
+    key: Mapping[str, object] = given
     check_key(mapper, key)
     others = key.keys() - set(names)
     if others:

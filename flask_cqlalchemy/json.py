@@ -68,7 +68,7 @@ def _refuse_undecodable(value: UndecodableValue) -> Any:
 
 #: How the kit's own classes and the driver's collections are written. What single values look like,
 #: the column table says.
-_BY_CLASS: dict[type, Callable[[Any], Any]] = {
+_BY_CLASS: dict[type, Default] = {
     UndecodableValue: _refuse_undecodable,
     OutOfRangeTimestamp: f.encode_timestamp,
     Mapped: _encode_instance,
@@ -86,7 +86,7 @@ _BY_CLASS: dict[type, Callable[[Any], Any]] = {
 _OWN_DATACLASSES = (UndecodableValue, OutOfRangeTimestamp, Page)
 
 
-def _find_encoder(kind: type) -> Callable[[Any], Any] | None:
+def _find_encoder(kind: type) -> Default | None:
     """Return what encodes the values of a class that a JSON library does not know."""
     for base in kind.__mro__:
         encode = _BY_CLASS.get(base) or find_encode(base)

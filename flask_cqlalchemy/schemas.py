@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, overload
 
 import marshmallow
 from cassandra.cqlengine.usertype import BaseUserType
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from marshmallow.types import StrSequenceOrSet, UnknownOption
 
     T = TypeVar("T")
+
+AnyField: TypeAlias = "fields.Field[Any]"
 
 #: Bytes of a partition key, and of a clustering column's value (Cassandra, Limits of CQL).
 MOST_KEY_BYTES = 65_535
@@ -68,13 +70,13 @@ class _Maker:
         return schema_class_for(user_type)
 
 
-def column_field(model: type[Any], name: str) -> ColumnField:
+def column_field(model: type[object], name: str) -> ColumnField:
     """Return the field of a column as the column table makes it."""
     column = columns_of(model)[name]
     return _Maker(f"{model.__name__}.{name}").field_of(column, **_rules_of(model, name, column))
 
 
-def _rules_of(model: type[Any], name: str, column: Column) -> dict[str, Any]:
+def _rules_of(model: type[object], name: str, column: Column) -> dict[str, Any]:
     """Return what the column says about its field, whatever its type."""
     rules: dict[str, Any] = {}
     if column.db_field_name != name:
@@ -92,7 +94,7 @@ def _rules_of(model: type[Any], name: str, column: Column) -> dict[str, Any]:
     return rules
 
 
-def field_for(model: type[Any], name: str, **options: Any) -> fields.Field[Any]:
+def field_for(model: type[object], name: str, **options: Any) -> AnyField:
     """Return the marshmallow field of one column.
 
     :param model: a model or a user type.
@@ -125,7 +127,7 @@ def field_for(model: type[Any], name: str, **options: Any) -> fields.Field[Any]:
     return _Maker(f"{model.__name__}.{name}").field_of(column, **merge(rules, given))
 
 
-def _own_options(model: type[Any]) -> Mapping[str, Any]:
+def _own_options(model: type[object]) -> Mapping[str, Any]:
     """Return what a model and its bases say of their fields. The nearest class wins.
 
     :raises ValueError: if one names a column that the model does not have.
@@ -143,8 +145,8 @@ def _own_options(model: type[Any]) -> Mapping[str, Any]:
 
 
 def fields_for_model(
-    model: type[Any], *, fields: Collection[str] | None = None, exclude: Collection[str] = ()
-) -> dict[str, fields.Field[Any]]:
+    model: type[object], *, fields: Collection[str] | None = None, exclude: Collection[str] = ()
+) -> dict[str, AnyField]:
     """Return the marshmallow fields of a model or a user type, in the order of its columns.
 
     :param fields: the names of columns to include; all if not given.
@@ -167,11 +169,11 @@ def fields_for_model(
 class AutoField(fields.Field[Any]):
     """Stands in a schema class for the field of a column, until the class is made."""
 
-    def __init__(self, column_name: str | None, model: type[Any] | None, options: Any) -> None:
+    def __init__(self, column_name: str | None, model: type[object] | None, options: Any) -> None:
         super().__init__()
         self.column_name, self.model, self.options = column_name, model, options
 
-    def resolve(self, name: str, model: type[Any] | None) -> fields.Field[Any]:
+    def resolve(self, name: str, model: type[object] | None) -> AnyField:
         known = self.model or model
         if known is None:
             raise ValueError(f"auto_field {name}: the schema's class Meta has no model.")
@@ -181,7 +183,7 @@ class AutoField(fields.Field[Any]):
 
 
 def auto_field(
-    column_name: str | None = None, *, model: type[Any] | None = None, **options: Any
+    column_name: str | None = None, *, model: type[object] | None = None, **options: Any
 ) -> AutoField:
     """Declare a field that is made of a column.
 
@@ -214,7 +216,7 @@ class SchemaOpts(_MarshmallowOpts):
 
     def __init__(self, meta: type, **options: Any) -> None:
         super().__init__(meta, **options)
-        self.model: type[Any] | None = getattr(meta, "model", None)
+        self.model: type[object] | None = getattr(meta, "model", None)
         self.load_instance: bool | None = getattr(meta, "load_instance", None)
         self.partial: bool | Collection[str] | None = getattr(meta, "partial", None)
 
@@ -226,10 +228,10 @@ class SchemaMeta(_MarshmallowMeta):
     def get_declared_fields(
         mcs,  # noqa: N804 - marshmallow's name
         klass: Any,
-        cls_fields: list[tuple[str, fields.Field[Any]]],
-        inherited_fields: list[tuple[str, fields.Field[Any]]],
+        cls_fields: list[tuple[str, AnyField]],
+        inherited_fields: list[tuple[str, AnyField]],
         dict_cls: type[dict[str, Any]] = dict,
-    ) -> dict[str, fields.Field[Any]]:
+    ) -> dict[str, AnyField]:
         opts: SchemaOpts = klass.opts
         bases = [base for base in klass.__mro__[1:] if isinstance(base, SchemaMeta)]
         if opts.model is None:
@@ -239,7 +241,7 @@ class SchemaMeta(_MarshmallowMeta):
             (name, field) for name, field in inherited_fields if not _is_generated(name, bases)
         ]
         declared = super().get_declared_fields(klass, cls_fields, inherited, dict_cls)
-        made: dict[str, fields.Field[Any]] = {}
+        made: dict[str, AnyField] = {}
         model = opts.model if klass.is_automatic else None
         for name in columns_of(model) if model is not None else ():
             if name in declared:
@@ -249,7 +251,7 @@ class SchemaMeta(_MarshmallowMeta):
                 # Marshmallow asks that what is left out be known; its type need not be.
                 made[name] = fields.Raw()
             elif not opts.fields or name in opts.fields:
-                made[name] = field_for(cast("type[Any]", model), name)
+                made[name] = field_for(cast("type[object]", model), name)
         klass._generated = frozenset(made.keys() - declared.keys())
         made.update({name: field for name, field in declared.items() if name not in made})
         return dict_cls(
@@ -277,7 +279,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
     is_automatic = False
     _generated: frozenset[str] = frozenset()
     #: The classes made from this one, by the model (one that inherits from this schema's model).
-    _derived: dict[type[Any], type[Schema]]
+    _derived: dict[type[object], type[Schema]]
 
     def __init__(
         self,
@@ -306,7 +308,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         # Also when marshmallow has copied a nested schema, to leave out some of its fields.
         #: What has been worked out from this schema's fields; each module has a key of its own.
         self.kept: dict[object, Any] = {}
-        self._by_subclass: dict[type[Any], Schema] = {}
+        self._by_subclass: dict[type[object], Schema] = {}
 
     @property
     def _is_of_user_type(self) -> bool:
@@ -335,7 +337,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
     def _dump_one(self, obj: Any, *, many: bool = False) -> Any:
         return super()._serialize(obj, many=many)
 
-    def _of_subclass(self, model: type[Any]) -> Schema:
+    def _of_subclass(self, model: type[object]) -> Schema:
         """Return this schema for a model that inherits from its own, with the columns it adds."""
         known = self._by_subclass.get(model)
         if known is None:
@@ -354,7 +356,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         return known
 
     @classmethod
-    def _class_of_subclass(cls, model: type[Any]) -> type[Schema]:
+    def _class_of_subclass(cls, model: type[object]) -> type[Schema]:
         derived = cls.__dict__.get("_derived")
         if derived is None:
             cls._derived = derived = {}
@@ -464,7 +466,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         """
         return self.load(read_json(s), **options)
 
-    def _find_model(self) -> type[Any]:
+    def _find_model(self) -> type[object]:
         if self.opts.model is None:
             raise TypeError(f"{type(self).__name__} has load_instance and no model in class Meta.")
         return self.opts.model
@@ -478,7 +480,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         }
         return {name: value for name, value in loaded.items() if name not in filled}
 
-    def _change(self, instance: Any, loaded: Mapping[str, Any]) -> Any:
+    def _change(self, instance: Any, loaded: Mapping[str, object]) -> Any:
         if isinstance(instance, Mapped) and is_stored(instance):
             changed = [
                 self._key_of(name)
@@ -509,7 +511,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         return name
 
     @validates_schema(skip_on_field_errors=True)
-    def _check_key(self, data: Mapping[str, Any], **context: Any) -> None:
+    def _check_key(self, data: Mapping[str, object], **context: Any) -> None:
         """Hold the primary key to Cassandra's limits."""
         del context
         mapper = mapper_of(self.opts.model)
@@ -570,7 +572,7 @@ class AutoSchema(Schema):
     is_automatic = True
 
 
-def _derive(base: type[Schema], model: type[Any]) -> type[Schema]:
+def _derive(base: type[Schema], model: type[object]) -> type[Schema]:
     options = {"model": model, "register": False}
     meta = type("Meta", (base.Meta,), options)
     make: Any = SchemaMeta
@@ -582,7 +584,7 @@ def _derive(base: type[Schema], model: type[Any]) -> type[Schema]:
 _CLASS, _SCHEMA = "schema class", "its schema"
 
 
-def schema_class_for(model: type[Any]) -> type[Schema]:
+def schema_class_for(model: type[object]) -> type[Schema]:
     """Return the ``AutoSchema`` of a model or user type, which is made once."""
     mapper = mapper_of(model)
     model = mapper.definition if mapper is not None else model
@@ -593,7 +595,7 @@ def schema_class_for(model: type[Any]) -> type[Schema]:
     return known
 
 
-def schema_for(model: type[Any]) -> Schema:
+def schema_for(model: type[object]) -> Schema:
     """Return a schema of ``schema_class_for(model)``: the one by which instances become JSON."""
     mapper = mapper_of(model)
     model = mapper.definition if mapper is not None else model

@@ -127,7 +127,15 @@ SET_LATER = {
         *{"model", "instance", "column_family_name"},
         *{name for name in members_of(OTHERS["DMLQuery"]) if name.startswith("_")},
     },
-    "Model": {"__mapper__", "_values", "_is_persisted", "_batch", "_ttl", "_timeout", "_conditional"},
+    "Model": {
+        "__mapper__",
+        "_values",
+        "_is_persisted",
+        "_batch",
+        "_ttl",
+        "_timeout",
+        "_conditional",
+    },
     "UserType": {"_values"},
     "WhereClause": {"field", "operator", "value", "query_value"},
 }

@@ -21,6 +21,9 @@ from cassandra.cqlengine import columns
 from ..columns.formats import MOST_ELEMENTS
 from ..protocol.values import milliseconds_of, moment_of
 
+#: From a value as one side has it to the same as the other does.
+Conversion = Callable[[Any], Any]
+
 #: The type whose values cqlengine's own columns neither change nor refuse; what is out of range is
 #: refused when it is bound.
 _PASSTHROUGH_TYPES: dict[type[columns.Column], type] = {
@@ -90,7 +93,7 @@ def container(column: columns.Column) -> Container | None:
     return Container(kind, element, None) if kind and element else None
 
 
-def make_reader(column: columns.Column) -> Callable[[Any], Any]:
+def make_reader(column: columns.Column) -> Conversion:
     """Return a function from what the driver gives for a collection or user type to what a program
     sees: an absent collection is an empty one.
     """
@@ -114,7 +117,7 @@ def make_reader(column: columns.Column) -> Callable[[Any], Any]:
     return read
 
 
-def as_stored(value: Any) -> Any:
+def as_stored(value: object) -> object:
     """Return a scalar as a row would have it: a timestamp in UTC, in whole milliseconds."""
     if isinstance(value, datetime):
         return moment_of(milliseconds_of(value))

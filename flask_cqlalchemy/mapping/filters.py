@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cassandra.cqlengine.operators import (
     BaseWhereOperator,
@@ -12,7 +12,7 @@ from cassandra.cqlengine.operators import (
     InOperator,
 )
 
-from .conversions import passthrough_type
+from .conversions import Conversion, passthrough_type
 
 if TYPE_CHECKING:
     from cassandra.cqlengine.columns import Column
@@ -33,8 +33,8 @@ class Filter:
     field: str
     operator: BaseWhereOperator
     passthrough: type | None
-    to_database: Callable[[Any], Any]
-    to_python: Callable[[Any], Any]
+    to_database: Conversion
+    to_python: Conversion
     is_equality: bool
     label: str
     cql_type: str

@@ -17,14 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cassandra.cqlengine import columns
 from cassandra.cqlengine.connection import NOT_SET
 from cassandra.cqlengine.models import ColumnQueryEvaluator
 
 if TYPE_CHECKING:
+    from .._cqlengine import Model
     from .mapper import Mapper
+
+    M = TypeVar("M", bound=Model)
 
 #: Ends the key under which a light instance keeps a collection that somebody has read, and may
 #: change in place. No column has a blank in its name.
@@ -54,7 +57,7 @@ _MADE_BY_CQLENGINE = frozenset(
     }
 )
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class ScalarAttribute:
@@ -67,7 +70,7 @@ class ScalarAttribute:
         self.column = column
         self._evaluator = ColumnQueryEvaluator(column)
 
-    def __get__(self, instance: Any | None, owner: type[Any]) -> Any:
+    def __get__(self, instance: Model | None, owner: type[Model]) -> Any:
         if instance is None:
             return self._evaluator
         values = instance.__dict__.get("_values")
@@ -83,7 +86,7 @@ class MutableAttribute(ScalarAttribute):
         self._read = read
         self._key = column.column_name + _READ
 
-    def __get__(self, instance: Any | None, owner: type[Any]) -> Any:
+    def __get__(self, instance: Model | None, owner: type[Model]) -> Any:
         if instance is None:
             return self._evaluator
         state = instance.__dict__
@@ -99,7 +102,7 @@ class MutableAttribute(ScalarAttribute):
                 state[self._key] = value
         return value
 
-    def __set__(self, instance: Any, value: Any) -> None:
+    def __set__(self, instance: Model, value: object) -> None:
         instance._values[self.column.column_name].setval(value)
 
 
@@ -109,17 +112,17 @@ class AliasAttribute:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, instance: Any | None, owner: type[Any]) -> Any:
+    def __get__(self, instance: Model | None, owner: type[Model]) -> Any:
         return getattr(owner if instance is None else instance, self._name)
 
-    def __set__(self, instance: Any, value: Any) -> None:
+    def __set__(self, instance: Model, value: object) -> None:
         setattr(instance, self._name, value)
 
 
 class FullValues:
     """``_values``: makes a light instance a full one when it is first asked for."""
 
-    def __get__(self, instance: Any | None, owner: type[Any]) -> Any:
+    def __get__(self, instance: Model | None, owner: type[Model]) -> Any:
         if instance is None:
             return self
         state = instance.__dict__
@@ -152,11 +155,11 @@ class FullValues:
         return values
 
 
-def _is_in(state: dict[str, Any], name: str) -> bool:
+def _is_in(state: dict[str, object], name: str) -> bool:
     return name in state or name + _READ in state
 
 
-def was_read(instance: Any, name: str) -> bool:
+def was_read(instance: object, name: str) -> bool:
     """Return whether an instance has a column: not if it was read without it. Null is a value."""
     state = instance.__dict__
     if "_values" not in state:
@@ -173,12 +176,12 @@ def was_read(instance: Any, name: str) -> bool:
     return not callable(default) and bool(manager.value != default)
 
 
-def mark_unread(instance: Any, names: Iterable[str]) -> None:
+def mark_unread(instance: Model, names: Iterable[str]) -> None:
     """Remember which columns a full instance was read without."""
     instance.__dict__[_UNREAD] = frozenset(names)
 
 
-def save_state(instance: Any) -> dict[str, Any]:
+def save_state(instance: Model) -> dict[str, object]:
     """Return an instance's state for ``pickle`` and ``copy``: without cqlengine's managers."""
     state = dict(instance.__dict__)
     values = state.pop("_values", None)
@@ -193,7 +196,7 @@ def save_state(instance: Any) -> dict[str, Any]:
     return state
 
 
-def restore_state(instance: Any, state: dict[str, Any]) -> None:
+def restore_state(instance: Model, state: dict[str, Any]) -> None:
     """Give an instance a state that ``save_state`` returned."""
     managed = state.pop(_MANAGED, None)
     if managed is not None:
@@ -206,7 +209,7 @@ def restore_state(instance: Any, state: dict[str, Any]) -> None:
     object.__setattr__(instance, "__dict__", state)
 
 
-def is_light(instance: Any) -> bool:
+def is_light(instance: Model) -> bool:
     """Return whether an instance has its row, of which at most scalars have changed."""
     state = instance.__dict__
     if "_values" in state:
@@ -218,24 +221,24 @@ def is_light(instance: Any) -> bool:
     return True
 
 
-def assign_scalar(instance: Any, name: str, value: Any) -> None:
+def assign_scalar(instance: Model, name: str, value: object) -> None:
     """Assign to a column of a light instance whose values do not change in place."""
     state = instance.__dict__
     state.setdefault(_ORIGINALS, {}).setdefault(name, state.get(name))
     state[name] = value
 
 
-def scalar_changes(instance: Any) -> Mapping[str, Any]:
+def scalar_changes(instance: Model) -> Mapping[str, object]:
     """Return what the scalars of a light instance were before they were assigned to."""
     return instance.__dict__.get(_ORIGINALS) or _NOTHING
 
 
-def forget_changes(instance: Any) -> None:
+def forget_changes(instance: Model) -> None:
     """Take a light instance for what is stored."""
     instance.__dict__.pop(_ORIGINALS, None)
 
 
-def given_values(instance: Any) -> dict[str, Any]:
+def given_values(instance: Model) -> dict[str, object]:
     """Return the values of an instance: for a new one the columns that were given or have a value,
     for one that was read the columns that were read.
     """
@@ -253,7 +256,7 @@ def given_values(instance: Any) -> dict[str, Any]:
     }
 
 
-def make_light(instance: Any, row: dict[str, Any]) -> None:
+def make_light(instance: Model, row: dict[str, object]) -> None:
     """Make an instance whose row has been written one as if it had been read."""
     values = instance.__dict__.get("_values")
     if values is None:
@@ -270,7 +273,7 @@ def make_light(instance: Any, row: dict[str, Any]) -> None:
     object.__setattr__(instance, "__dict__", row | state)
 
 
-def managers_of(instance: Any) -> Mapping[str, Any]:
+def managers_of(instance: Model) -> Mapping[str, Any]:
     """Return cqlengine's managers of an instance's values, which make it a full one."""
     managers: Mapping[str, Any] = instance._values
     return managers
@@ -281,12 +284,12 @@ def is_stored(instance: Any) -> bool:
     return bool(instance._is_persisted)
 
 
-def mark_stored(instance: Any) -> None:
+def mark_stored(instance: Model) -> None:
     """Make an instance that cqlengine's statements have written one as if it had been read."""
     instance._set_persisted()
 
 
-def make_instance(model: type[Any], row: dict[str, Any]) -> Any:
+def make_instance(model: type[M], row: dict[str, object]) -> M:
     """Return a light instance with a row by the names of attributes, which it takes over."""
     instance = object.__new__(model)
     object.__setattr__(instance, "__dict__", row)
@@ -294,7 +297,7 @@ def make_instance(model: type[Any], row: dict[str, Any]) -> Any:
 
 
 def make_instances(
-    mapper: Mapper, rows: Iterable[dict[str, Any]], known: dict[str, Any]
+    mapper: Mapper, rows: Iterable[dict[str, object]], known: dict[str, object]
 ) -> list[Any]:
     """Return a light instance for each row, which it takes over.
 

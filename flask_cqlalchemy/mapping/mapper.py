@@ -17,16 +17,21 @@ from cassandra.metadata import protect_name
 from ..columns.corrections import correct
 from ..connection.place import Place
 from ..statements.info import StatementInfo
-from .conversions import make_reader
+from .conversions import Conversion, make_reader
 from .filters import Filter, make_filter
 from .writer import Writer, make_writer
 
 if TYPE_CHECKING:
     from cassandra.cqlengine.columns import Column
-    from cassandra.cqlengine.usertype import UserType
+
+    from .._cqlengine import Model, UserType
 
 #: Texts of statements that a model remembers; beyond, it forgets all and begins anew.
 MOST_TEXTS = 1000
+
+
+#: A keyspace, the kind of statement, and what else its text depends on.
+StatementKey = tuple[Any, ...]
 
 
 class Places(Protocol):
@@ -72,8 +77,8 @@ class Mapper:
     """
 
     name: str
-    model: type[Any]
-    definition: type[Any]
+    model: type[Model]
+    definition: type[Model]
     database: Places = field(repr=False)
     columns: Mapping[str, Column] = field(repr=False)
     attributes: Mapping[str, str] = field(repr=False)
@@ -89,15 +94,15 @@ class Mapper:
     discriminator: str | None = field(repr=False)
     pk: str | None = field(repr=False)
     overridden: frozenset[str] = field(repr=False)
-    readers: Mapping[str, Callable[[Any], Any]] = field(repr=False)
-    conversions: tuple[tuple[str, Callable[[Any], Any]], ...] = field(repr=False)
+    readers: Mapping[str, Conversion] = field(repr=False)
+    conversions: tuple[tuple[str, Conversion], ...] = field(repr=False)
     writer: Writer | None = field(repr=False)
     #: Whether rows become instances without a call of ``__init__``.
     makes_light: bool = field(repr=False)
     #: What the arguments of ``filter`` mean, and what the statements of a shape are: as they are
     #: asked for.
     filters: dict[str, Filter] = field(default_factory=dict, repr=False)
-    statements: dict[tuple[Any, ...], StatementInfo] = field(default_factory=dict, repr=False)
+    statements: dict[StatementKey, StatementInfo] = field(default_factory=dict, repr=False)
 
     # Names
 
@@ -175,7 +180,7 @@ class Mapper:
                 self.filters[argument] = known
         return known
 
-    def remember(self, key: tuple[Any, ...], cql: str) -> StatementInfo:
+    def remember(self, key: StatementKey, cql: str) -> StatementInfo:
         """Return what a statement is, and keep it in ``statements``, so that its text is made once.
 
         :param key: the keyspace, the kind of statement, and what else its text depends on.
@@ -194,7 +199,7 @@ class Mapped:
     __mapper__: ClassVar[Mapper]
 
 
-def mapper_of(model: type[Any] | None) -> Mapper | None:
+def mapper_of(model: type[object] | None) -> Mapper | None:
     """Return a model's mapper; None for any other class, such as a user type's, and for none."""
     return model.__mapper__ if is_mapped(model) else None
 
@@ -253,8 +258,8 @@ def _names(by_name: Mapping[str, Column], is_wanted: Callable[[Column], bool]) -
 
 
 def _find_conversions(
-    by_name: Mapping[str, Column], readers: Mapping[str, Callable[[Any], Any]]
-) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    by_name: Mapping[str, Column], readers: Mapping[str, Conversion]
+) -> tuple[tuple[str, Conversion], ...]:
     """Return the scalar columns whose values are not as the driver gives them.
 
     cqlengine's own scalar types give the driver's value back; a program's own type may not.
@@ -286,7 +291,7 @@ def user_types_in(user_type: type[UserType]) -> list[type[UserType]]:
     return _user_types_of(fields_of(user_type).values())
 
 
-def columns_of(model: type[Any]) -> Mapping[str, Column]:
+def columns_of(model: type[object]) -> Mapping[str, Column]:
     """Return the columns of a model, or the fields of a user type, by the names of attributes.
 
     :raises TypeError: if it is neither, or has none.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cassandra.cqlengine import ValidationError, columns
 
-from .conversions import Container, container, passthrough_type
+from .conversions import Container, Conversion, container, passthrough_type
 from .naming import naming
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ class ColumnWriter:
     field: str
     passthrough: type | None
     container: Container | None
-    to_python: Callable[[Any], Any]
-    validate: Callable[[Any], Any]
-    to_database: Callable[[Any], Any]
+    to_python: Conversion
+    validate: Conversion
+    to_database: Conversion
     is_null: Callable[[Any], bool]
     default: Callable[[], Any] | None
     is_timestamp: bool

@@ -222,7 +222,8 @@ class Query(ModelQuerySet, Generic[T_co]):
         if writer is None:
             made = super().create(**kwargs)
         else:
-            made = insert(mapper, writer, kwargs, batch=self._batch, ttl=self._ttl)
+            model: type[M] = self.model
+            made = insert(model, writer, kwargs, batch=self._batch, ttl=self._ttl)
         return made
 
     def update(self, **values: object) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from cassandra.cqlengine import ValidationError
 from cassandra.cqlengine.connection import NOT_SET
 from cassandra.query import UNSET_VALUE
 
+from .._cqlengine import BatchQuery, Model
 from ..batch import microseconds
 from ..mapping.instances import (
     forget_changes,
@@ -27,10 +28,11 @@ from ..mapping.instances import (
 from ..statements.sending import BoundQuery, bind_query
 
 if TYPE_CHECKING:
-    from .._cqlengine import BatchQuery
     from ..connection.place import Place
-    from ..mapping.mapper import Mapped, Mapper
+    from ..mapping.mapper import Mapper
     from ..mapping.writer import Writer
+
+M = TypeVar("M", bound=Model)
 
 Verb = Literal["insert", "update", "delete"]
 
@@ -59,14 +61,14 @@ _TAKEN: Mapping[Verb, AbstractSet[str]] = {
 _NONE: frozenset[str] = frozenset()
 
 
-def options_of(state: Mapping[str, Any]) -> AbstractSet[str]:
+def options_of(state: Mapping[str, object]) -> AbstractSet[str]:
     """Return which options are set in the ``__dict__`` of an instance or a query."""
     if _OPTIONS.isdisjoint(state):
         return _NONE
     return {name for name in _OPTIONS & state.keys() if _is_set(name, state[name])}
 
 
-def _is_set(name: str, option: Any) -> bool:
+def _is_set(name: str, option: object) -> bool:
     if name == "_timeout":
         # None is to wait for ever.
         return option is not NOT_SET
@@ -78,8 +80,8 @@ def choose_writer(
     verb: Verb,
     options: AbstractSet[str] = _NONE,
     *,
-    instance: Mapped | None = None,
-    changes: Mapping[str, Any] | None = None,
+    instance: Model | None = None,
+    changes: Mapping[str, object] | None = None,
 ) -> Writer | None:
     """Decide how a write is sent: by the writer returned, in one statement; or, for None, by
     cqlengine's.
@@ -121,7 +123,7 @@ def choose_writer(
     return writer
 
 
-def check_columns(mapper: Mapper, given: Mapping[str, Any]) -> None:
+def check_columns(mapper: Mapper, given: Mapping[str, object]) -> None:
     """Refuse names that are not columns.
 
     :raises ValidationError: naming the first.
@@ -134,7 +136,7 @@ def check_columns(mapper: Mapper, given: Mapping[str, Any]) -> None:
         )
 
 
-def check_key(mapper: Mapper, given: Mapping[str, Any]) -> None:
+def check_key(mapper: Mapper, given: Mapping[str, object]) -> None:
     """Refuse a row without the whole primary key, or with names that are not columns.
 
     :raises ValidationError: naming the column.
@@ -145,7 +147,7 @@ def check_key(mapper: Mapper, given: Mapping[str, Any]) -> None:
             raise ValidationError(f"{mapper.name}: {name}, of the primary key, is missing.")
 
 
-def check_changes(mapper: Mapper, given: Mapping[str, Any]) -> None:
+def check_changes(mapper: Mapper, given: Mapping[str, object]) -> None:
     """Refuse an update without the whole primary key, or without a column to write.
 
     :raises ValidationError: naming the column.
@@ -162,12 +164,12 @@ def bind_insert(
     mapper: Mapper,
     writer: Writer,
     place: Place,
-    given: Mapping[str, Any],
+    given: Mapping[str, object],
     *,
     ttl: int | None = None,
     timestamp: int | None = None,
     defaults: bool = True,
-) -> tuple[BoundQuery, dict[str, Any]]:
+) -> tuple[BoundQuery, dict[str, object]]:
     """Make the INSERT of a row.
 
     :param given: values by the names of attributes.
@@ -177,7 +179,7 @@ def bind_insert(
     :returns: the query, and the row by the names of attributes.
     :raises ValidationError: naming the column whose value cannot be stored.
     """
-    row: dict[str, Any] = {}
+    row: dict[str, object] = {}
     values = []
     for name, passthrough, column in writer.columns:
         if name in given:
@@ -206,21 +208,21 @@ def bind_insert(
 
 
 def insert(
-    mapper: Mapper,
+    model: type[M],
     writer: Writer,
-    given: Mapping[str, Any],
+    given: Mapping[str, object],
     *,
     batch: BatchQuery | None = None,
     ttl: int | None = None,
-) -> Any:
+) -> M:
     """Insert a row and return its instance; with a batch, as soon as that is executed.
 
     :raises ValidationError: naming the column whose value cannot be stored.
     """
-    return make_instance(mapper.model, _insert(mapper, writer, given, batch, ttl))
+    return make_instance(model, _insert(model.__mapper__, writer, given, batch, ttl))
 
 
-def insert_instance(instance: Any) -> bool:
+def insert_instance(instance: Model) -> bool:
     """Insert the row of a new instance, in its batch if it has one, if one statement can.
 
     :returns: False if it cannot, and nothing was done.
@@ -240,12 +242,12 @@ def insert_instance(instance: Any) -> bool:
 def _insert(
     mapper: Mapper,
     writer: Writer,
-    given: Mapping[str, Any],
+    given: Mapping[str, object],
     batch: BatchQuery | None,
     ttl: int | None,
     *,
     defaults: bool = True,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     query, row = bind_insert(
         mapper,
         writer,
@@ -265,7 +267,7 @@ def _insert(
 # UPDATE
 
 
-def save_changes(instance: Any, given: Mapping[str, Any]) -> bool:
+def save_changes(instance: Model, given: Mapping[str, object]) -> bool:
     """Write the columns given, and those assigned since a light instance was read, if one plain
     UPDATE can.
 
@@ -282,9 +284,9 @@ def save_changes(instance: Any, given: Mapping[str, Any]) -> bool:
     for column in writer.required:
         if column.name not in wanted:
             column.validate(row.get(column.name))
-    kept: dict[str, Any] = {}
-    changes: dict[str, Any] = {}
-    values: list[Any] = []
+    kept: dict[str, object] = {}
+    changes: dict[str, object] = {}
+    values: list[object] = []
     for name, value in wanted.items():
         column = writer.scalars[name]
         stored, bound = (
@@ -303,7 +305,7 @@ def save_changes(instance: Any, given: Mapping[str, Any]) -> bool:
 
 
 def bind_update(
-    mapper: Mapper, writer: Writer, place: Place, given: Mapping[str, Any]
+    mapper: Mapper, writer: Writer, place: Place, given: Mapping[str, object]
 ) -> BoundQuery:
     """Make the UPDATE of a row that was not read. None removes a value.
 
@@ -319,9 +321,9 @@ def _bind_update(
     mapper: Mapper,
     writer: Writer,
     place: Place,
-    changes: Mapping[str, Any],
-    values: list[Any],
-    row: Mapping[str, Any],
+    changes: Mapping[str, object],
+    values: list[object],
+    row: Mapping[str, object],
 ) -> BoundQuery:
     key = (place.keyspace, "update", *changes)
     info = mapper.statements.get(key) or mapper.remember(
@@ -336,7 +338,9 @@ def _bind_update(
 # DELETE
 
 
-def bind_delete(mapper: Mapper, writer: Writer, place: Place, key: Mapping[str, Any]) -> BoundQuery:
+def bind_delete(
+    mapper: Mapper, writer: Writer, place: Place, key: Mapping[str, object]
+) -> BoundQuery:
     """Make the DELETE of a row, by its whole primary key.
 
     :raises ValidationError: naming the column whose value cannot be stored.
@@ -359,7 +363,7 @@ def _insert_cql(table: str, writer: Writer, options: Sequence[str]) -> str:
     return f"INSERT INTO {table} ({names}) VALUES ({markers}){' USING ' if using else ''}{using}"
 
 
-def _update_cql(table: str, writer: Writer, changes: Mapping[str, Any]) -> str:
+def _update_cql(table: str, writer: Writer, changes: Mapping[str, object]) -> str:
     assignments = ", ".join(f'"{writer.settable[name].field}" = ?' for name in changes)
     return f"UPDATE {table} SET {assignments} WHERE {_key_cql(writer)}"
 
