@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from functools import cache
 from typing import Any
 
@@ -24,7 +24,19 @@ from ..protocol import UndecodableValue
 Encode = Callable[[Any], Any]
 
 #: From what JSON has to a value. Raises ``ValueError`` with a text for whoever sent it.
-Decode = Callable[[Any], Any]
+Decode = Callable[[object], Any]
+
+#: From a text, in a cell or as an object's key, to what JSON has.
+Parse = Callable[[str], object]
+
+#: From what JSON has to the key by which it is sorted.
+Order = Callable[[Any], Any]
+
+#: What ``json.dumps`` asks about a value that JSON does not have.
+Default = Callable[[Any], object]
+
+#: Arguments of a marshmallow field.
+Options = dict[str, Any]
 
 #: What ``encode`` raises for a value that is not of its type.
 ENCODING_FAILURES = (TypeError, ValueError, AttributeError)
@@ -42,7 +54,7 @@ def _undecodable_in(value: Any) -> Iterator[UndecodableValue]:
             yield from _undecodable_in(item)
 
 
-def as_text(encoded: Any, default: Callable[[Any], Any] | None = None) -> str:
+def as_text(encoded: object, default: Default | None = None) -> str:
     """Return a value of JSON as the text of an object's key or of a cell: strings are bare.
 
     :param default: as for ``json.dumps``.
@@ -52,7 +64,7 @@ def as_text(encoded: Any, default: Callable[[Any], Any] | None = None) -> str:
     return json.dumps(encoded, ensure_ascii=False, separators=(",", ":"), default=default)
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str) -> object:
     """Return the value that a text of JSON says; the text itself if it is none."""
     try:
         return json.loads(text)
@@ -75,11 +87,11 @@ class ColumnField(fields.Field[Any]):
 
     label: str = "a value"
     encode: Encode | None = None
-    null: Callable[[], Any] | None = None
-    order: Callable[[Any], Any] | None = None
-    parse: Callable[[str], Any] = staticmethod(parse_json)
+    null: Callable[[], object] | None = None
+    order: Order | None = None
+    parse: Parse = staticmethod(parse_json)
 
-    def encoded(self, value: Any) -> Any:
+    def encoded(self, value: object) -> object:
         """Return what JSON has for ``value``, which may be None.
 
         :raises EncodingError: naming the column, if the value is not of its type.
@@ -95,7 +107,7 @@ class ColumnField(fields.Field[Any]):
         except ENCODING_FAILURES as problem:
             raise self.error_for(value, problem) from problem
 
-    def error_for(self, value: Any, problem: Exception | None) -> EncodingError:
+    def error_for(self, value: object, problem: Exception | None) -> EncodingError:
         """Return the error of a value that cannot be encoded."""
         if isinstance(problem, EncodingError):
             return problem
@@ -106,10 +118,10 @@ class ColumnField(fields.Field[Any]):
             f"{self.label}: a {type(value).__name__} cannot be written as JSON ({problem})"
         )
 
-    def _serialize(self, value: Any, *_context: Any, **_options: Any) -> Any:
+    def _serialize(self, value: object, *_context: object, **_options: object) -> Any:
         return self.encoded(value)
 
-    def to_cell(self, value: Any) -> str:
+    def to_cell(self, value: object) -> str:
         """Return a value as the text of a CSV cell; an empty cell is null.
 
         A text that is empty or begins with a quotation mark is written as in JSON.
@@ -122,7 +134,7 @@ class ColumnField(fields.Field[Any]):
             return json.dumps(text, ensure_ascii=False)
         return text
 
-    def from_cell(self, text: str) -> Any:
+    def from_cell(self, text: str) -> object:
         """Return what JSON has for the text of a CSV cell; ``deserialize`` takes and checks it."""
         if not text:
             return None
@@ -161,8 +173,8 @@ class Leaf(ColumnField):
         *,
         encode: Encode | None,
         decode: Decode,
-        parse: Callable[[str], Any],
-        order: Callable[[Any], Any] | None,
+        parse: Parse,
+        order: Order | None,
         **options: Any,
     ) -> None:
         self.encode, self.decode, self.parse, self.order = encode, decode, parse, order
@@ -172,7 +184,7 @@ class Leaf(ColumnField):
             self.encode = lambda value: str(number(value))
             self.decode = lambda value: decode(parse(value) if isinstance(value, str) else value)
 
-    def _deserialize(self, value: Any, *_context: Any, **_options: Any) -> Any:
+    def _deserialize(self, value: object, *_context: object, **_options: object) -> object:
         try:
             return self.decode(value)
         except ValueError as problem:
@@ -185,7 +197,7 @@ def leaf_class(base: Any) -> type[Leaf]:
     return type(base.__name__, (Leaf, base), {"__module__": __name__})
 
 
-def json_order(encoded: Any, default: Callable[[Any], Any] | None = None) -> str:
+def json_order(encoded: object, default: Default | None = None) -> str:
     """Return the key by which composed values are sorted; ``default`` as for ``json.dumps``."""
     return json.dumps(encoded, sort_keys=True, default=default)
 
@@ -194,7 +206,7 @@ class List(ColumnField, fields.List[Any]):
     """A list of JSON, of any number of elements of one kind."""
 
     default_error_messages = {"invalid": "Not a valid list."}  # noqa: RUF012 - marshmallow's way
-    null: Callable[[], Any] | None = list
+    null: Callable[[], object] | None = list
 
     def __init__(self, element: ColumnField, **options: Any) -> None:
         super().__init__(element, **options)
@@ -205,7 +217,7 @@ class List(ColumnField, fields.List[Any]):
         assert isinstance(self.inner, ColumnField)  # noqa: S101 - __init__ takes no other
         self.encode = self._make_encode(self.inner)
 
-    def _deserialize(self, value: Any, *context: Any, **options: Any) -> Any:
+    def _deserialize(self, value: object, *context: Any, **options: Any) -> Any:
         if isinstance(value, list):
             _check_length(self, value)
         return super()._deserialize(value, *context, **options)
@@ -217,7 +229,7 @@ class List(ColumnField, fields.List[Any]):
         return lambda values: [encode(value) for value in values]
 
 
-def _check_length(field: ColumnField, value: Any) -> None:
+def _check_length(field: ColumnField, value: Sized) -> None:
     """Refuse what is too long before each of its elements is looked at."""
     for validator in field.validators:
         if isinstance(validator, MostProperties | validate.Length):
@@ -228,7 +240,7 @@ def _check_length(field: ColumnField, value: Any) -> None:
 _MAY_COLLIDE = 200
 
 
-def _check_hashes(elements: Iterable[Any]) -> None:
+def _check_hashes(elements: Iterable[object]) -> None:
     """Refuse values made for one hash: a set of them takes the square of their number of steps.
 
     Anybody can foresee the hash of an integer or a UUID (Python, Hashing of numeric types).
@@ -243,7 +255,7 @@ def _check_hashes(elements: Iterable[Any]) -> None:
 class MostProperties:
     """Limits the entries of a map: a Length of marshmallow would be a maxLength to apispec."""
 
-    def __call__(self, value: Any) -> None:
+    def __call__(self, value: Sized) -> None:
         """Raise a ``ValidationError`` if there are more than a collection may have."""
         validate.Length(max=MOST_ELEMENTS)(value)
 
@@ -267,7 +279,7 @@ class Set(List):
             return lambda values: sorted(map(encode, set(values)), key=order)
         return lambda values: sorted([encode(value) for value in values], key=order)
 
-    def _deserialize(self, value: Any, *context: Any, **options: Any) -> Any:
+    def _deserialize(self, value: object, *context: Any, **options: Any) -> Any:
         elements = super()._deserialize(value, *context, **options)
         try:
             _check_hashes(elements)
@@ -315,7 +327,7 @@ class Map(ColumnField, fields.Dict):
             as_text(text(name)): encode_value(item) for name, item in _items(mapping)
         }
 
-    def _deserialize(self, value: Any, *_context: Any, **_options: Any) -> dict[Any, Any]:
+    def _deserialize(self, value: object, *_context: object, **_options: object) -> dict[Any, Any]:
         if not isinstance(value, Mapping):
             raise self.make_error("invalid")
         keys, values = self.key_field, self.value_field
@@ -353,7 +365,7 @@ def to_dict(mapping: Any) -> dict[Any, Any]:
     return dict(_items(mapping))
 
 
-def _items(mapping: Any) -> Iterable[tuple[Any, Any]]:
+def _items(mapping: Any) -> Iterable[tuple[object, object]]:
     if mapping.__class__ is util.OrderedMapSerializedKey:
         # Its own items() would serialize each key to find its value.
         return mapping._items  # type: ignore[no-any-return]
@@ -381,7 +393,7 @@ class Tuple(ColumnField, fields.Tuple):
     def _compose(self) -> None:
         encoders = [each.whole() for each in self.tuple_fields if isinstance(each, ColumnField)]
 
-        def encode(values: Any) -> list[Any] | None:
+        def encode(values: tuple[object, ...]) -> list[object] | None:
             # cqlengine gives an absent tuple as an empty one.
             if not values:
                 return None
@@ -405,10 +417,10 @@ class Nested(ColumnField, fields.Nested):  # type: ignore[misc]
     def _compose(self) -> None:
         self.encode = self._dump
 
-    def _dump(self, value: Any) -> Any:
+    def _dump(self, value: object) -> object:
         return self.schema.dump(value)
 
-    def _load(self, value: Any, partial: Any = None) -> Any:
+    def _load(self, value: object, partial: Any = None) -> Any:
         if not isinstance(value, Mapping):
             raise self.make_error("type")
         return super()._load(value, partial=partial)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cassandra.cluster import (
     _NOT_SET,
@@ -76,7 +76,7 @@ class _Rows(ResultSet):  # type: ignore[misc]
     ) -> None:
         # The driver has made a ResultSet of this answer; another would only do it again.
         self.__dict__.update(first.__dict__)
-        self._current_rows: Any = first.current_rows
+        self._current_rows: list[dict[str, object]] = first.current_rows
         self._observation: Observation | None = None
         self.subject = subject
         self.connection = connection
@@ -112,7 +112,7 @@ class _Rows(ResultSet):  # type: ignore[misc]
                 self._observation.end(error)
 
 
-def _info(subject: str | StatementInfo, query: Any) -> StatementInfo:
+def _info(subject: str | StatementInfo, query: object) -> StatementInfo:
     if isinstance(subject, StatementInfo):
         return subject
     text = query if isinstance(query, str) else getattr(query, "query_string", "")
@@ -202,8 +202,8 @@ class Connection:
 
     def execute(
         self,
-        query: Any,
-        parameters: Any = None,
+        query: object,
+        parameters: object = None,
         *,
         subject: str | StatementInfo,
         timeout: float | object | None = NOT_SET,
@@ -232,8 +232,8 @@ class Connection:
 
     def _execute(
         self,
-        query: Any,
-        parameters: Any,
+        query: object,
+        parameters: object,
         subject: str | StatementInfo,
         timeout: float | object | None,
         paging_state: bytes | None,
