@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from cassandra.cqlengine import ValidationError, columns
@@ -41,7 +42,7 @@ class Vector(columns.BaseCollectionColumn):  # type: ignore[misc]
     def _freeze_db_type(self) -> None:
         """Do nothing: a vector is always written whole, so CQL needs no ``frozen`` for it."""
 
-    def validate(self, value: Any) -> list[Any] | None:
+    def validate(self, value: object) -> list[object] | None:
         checked = super().validate(value)
         if checked is None:
             return None
@@ -57,10 +58,10 @@ class Vector(columns.BaseCollectionColumn):  # type: ignore[misc]
             raise ValidationError(f"{name_of(self)}None is not allowed in a vector")
         return [self.value_col.validate(element) for element in checked]
 
-    def to_python(self, value: Any) -> list[Any] | None:
+    def to_python(self, value: Iterable[object] | None) -> list[object] | None:
         return None if value is None else [self.value_col.to_python(each) for each in value]
 
-    def to_database(self, value: Any) -> list[Any] | None:
+    def to_database(self, value: Iterable[object] | None) -> list[object] | None:
         return None if value is None else [self.value_col.to_database(each) for each in value]
 
 
@@ -73,7 +74,7 @@ class Duration(columns.Duration):  # type: ignore[misc]
 
     _python_type_hashable = False
 
-    def validate(self, value: Any) -> Any:
+    def validate(self, value: object) -> Any:
         try:
             checked = super().validate(value)
             if checked is not None:

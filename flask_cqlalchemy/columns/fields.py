@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from functools import cache
 from typing import Any
 
@@ -26,7 +26,19 @@ from .formats import MOST_ELEMENTS
 Encode = Callable[[Any], Any]
 
 #: From what JSON has to a value. Raises ``ValueError`` with a text for whoever sent it.
-Decode = Callable[[Any], Any]
+Decode = Callable[[object], Any]
+
+#: From a text, in a cell or as an object's key, to what JSON has.
+Parse = Callable[[str], object]
+
+#: From what JSON has to the key by which it is sorted.
+Order = Callable[[Any], Any]
+
+#: What ``json.dumps`` asks about a value that JSON does not have.
+Default = Callable[[Any], object]
+
+#: Arguments of a marshmallow field.
+Options = dict[str, Any]
 
 #: What ``encode`` raises for a value that is not of its type.
 ENCODING_FAILURES = (TypeError, ValueError, AttributeError)
@@ -44,7 +56,7 @@ def _undecodable_in(value: Any) -> Iterator[UndecodableValue]:
             yield from _undecodable_in(item)
 
 
-def as_text(encoded: Any, default: Callable[[Any], Any] | None = None) -> str:
+def as_text(encoded: object, default: Default | None = None) -> str:
     """Return a JSON value as the text of an object's key or of a cell: strings stay bare.
 
     :param default: as for ``json.dumps``.
@@ -54,7 +66,7 @@ def as_text(encoded: Any, default: Callable[[Any], Any] | None = None) -> str:
     return json.dumps(encoded, ensure_ascii=False, separators=(",", ":"), default=default)
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str) -> object:
     """Return the value of a JSON text, or the text itself if it is not valid JSON."""
     try:
         return json.loads(text)
@@ -78,11 +90,11 @@ class ColumnField(fields.Field[Any]):
 
     label: str = "a value"
     encode: Encode | None = None
-    null: Callable[[], Any] | None = None
-    order: Callable[[Any], Any] | None = None
-    parse: Callable[[str], Any] = staticmethod(parse_json)
+    null: Callable[[], object] | None = None
+    order: Order | None = None
+    parse: Parse = staticmethod(parse_json)
 
-    def encoded(self, value: Any) -> Any:
+    def encoded(self, value: object) -> object:
         """Return what JSON has for ``value``, which may be None.
 
         :raises EncodingError: naming the column, if the value is not of its type.
@@ -98,7 +110,7 @@ class ColumnField(fields.Field[Any]):
         except ENCODING_FAILURES as problem:
             raise self.error_for(value, problem) from problem
 
-    def error_for(self, value: Any, problem: Exception | None) -> EncodingError:
+    def error_for(self, value: object, problem: Exception | None) -> EncodingError:
         """Return the error of a value that cannot be encoded."""
         if isinstance(problem, EncodingError):
             return problem
@@ -109,7 +121,7 @@ class ColumnField(fields.Field[Any]):
             f"{self.label}: a {type(value).__name__} cannot be written as JSON ({problem})"
         )
 
-    def _serialize(self, value: Any, *_context: Any, **_options: Any) -> Any:
+    def _serialize(self, value: object, *_context: object, **_options: object) -> Any:
         return self.encoded(value)
 
     @property
@@ -126,7 +138,7 @@ class ColumnField(fields.Field[Any]):
             and self.dump_default is missing
         )
 
-    def to_cell(self, value: Any) -> str:
+    def to_cell(self, value: object) -> str:
         """Return a value as the text of a CSV cell; an empty cell is null.
 
         A text that is empty or begins with a quotation mark is written as in JSON.
@@ -139,7 +151,7 @@ class ColumnField(fields.Field[Any]):
             return json.dumps(text, ensure_ascii=False)
         return text
 
-    def from_cell(self, text: str) -> Any:
+    def from_cell(self, text: str) -> object:
         """Return what JSON has for the text of a CSV cell; ``deserialize`` takes and checks it."""
         if not text:
             return None
@@ -178,8 +190,8 @@ class Leaf(ColumnField):
         *,
         encode: Encode | None,
         decode: Decode,
-        parse: Callable[[str], Any],
-        order: Callable[[Any], Any] | None,
+        parse: Parse,
+        order: Order | None,
         **options: Any,
     ) -> None:
         self.encode, self.decode, self.parse, self.order = encode, decode, parse, order
@@ -189,7 +201,7 @@ class Leaf(ColumnField):
             self.encode = lambda value: str(number(value))
             self.decode = lambda value: decode(parse(value) if isinstance(value, str) else value)
 
-    def _deserialize(self, value: Any, *_context: Any, **_options: Any) -> Any:
+    def _deserialize(self, value: object, *_context: object, **_options: object) -> object:
         try:
             return self.decode(value)
         except ValueError as problem:
@@ -202,7 +214,7 @@ def leaf_class(base: Any) -> type[Leaf]:
     return type(base.__name__, (Leaf, base), {"__module__": __name__})
 
 
-def json_order(encoded: Any, default: Callable[[Any], Any] | None = None) -> str:
+def json_order(encoded: object, default: Default | None = None) -> str:
     """Return the key by which composed values are sorted; ``default`` as for ``json.dumps``."""
     return json.dumps(encoded, sort_keys=True, default=default)
 
@@ -211,7 +223,7 @@ class ListField(ColumnField, fields.List[Any]):
     """A JSON array of any number of elements of one kind."""
 
     default_error_messages = {"invalid": "Not a valid list."}  # noqa: RUF012 - marshmallow's way
-    null: Callable[[], Any] | None = list
+    null: Callable[[], object] | None = list
 
     def __init__(self, element: ColumnField, **options: Any) -> None:
         super().__init__(element, **options)
@@ -222,7 +234,7 @@ class ListField(ColumnField, fields.List[Any]):
         assert isinstance(self.inner, ColumnField)  # noqa: S101 - __init__ takes no other
         self.encode = self._make_encode(self.inner)
 
-    def _deserialize(self, value: Any, *context: Any, **options: Any) -> Any:
+    def _deserialize(self, value: object, *context: Any, **options: Any) -> Any:
         if isinstance(value, list):
             _check_length(self, value)
         return super()._deserialize(value, *context, **options)
@@ -234,7 +246,7 @@ class ListField(ColumnField, fields.List[Any]):
         return lambda values: [encode(value) for value in values]
 
 
-def _check_length(field: ColumnField, value: Any) -> None:
+def _check_length(field: ColumnField, value: Sized) -> None:
     """Refuse a collection that is too long before looking at its elements."""
     for validator in field.validators:
         if isinstance(validator, MostProperties | validate.Length):
@@ -245,7 +257,7 @@ def _check_length(field: ColumnField, value: Any) -> None:
 _MAY_COLLIDE = 200
 
 
-def _check_hashes(elements: Iterable[Any]) -> None:
+def _check_hashes(elements: Iterable[object]) -> None:
     """Refuse values crafted to collide: building a set of n of them takes n² steps.
 
     Anybody can foresee the hash of an integer or a UUID (Python, Hashing of numeric types).
@@ -260,7 +272,7 @@ def _check_hashes(elements: Iterable[Any]) -> None:
 class MostProperties:
     """Limits the entries of a map. apispec would take marshmallow's Length for a maxLength."""
 
-    def __call__(self, value: Any) -> None:
+    def __call__(self, value: Sized) -> None:
         """Raise a ``ValidationError`` if there are more than a collection may have."""
         validate.Length(max=MOST_ELEMENTS)(value)
 
@@ -284,7 +296,7 @@ class SetField(ListField):
             return lambda values: sorted(map(encode, set(values)), key=order)
         return lambda values: sorted([encode(value) for value in values], key=order)
 
-    def _deserialize(self, value: Any, *context: Any, **options: Any) -> Any:
+    def _deserialize(self, value: object, *context: Any, **options: Any) -> Any:
         elements = super()._deserialize(value, *context, **options)
         try:
             _check_hashes(elements)
@@ -332,7 +344,7 @@ class MapField(ColumnField, fields.Dict):
             as_text(text(name)): encode_value(item) for name, item in _items(mapping)
         }
 
-    def _deserialize(self, value: Any, *_context: Any, **_options: Any) -> dict[Any, Any]:
+    def _deserialize(self, value: object, *_context: object, **_options: object) -> dict[Any, Any]:
         if not isinstance(value, Mapping):
             raise self.make_error("invalid")
         keys, values = self.key_field, self.value_field
@@ -370,7 +382,7 @@ def to_dict(mapping: Any) -> dict[Any, Any]:
     return dict(_items(mapping))
 
 
-def _items(mapping: Any) -> Iterable[tuple[Any, Any]]:
+def _items(mapping: Any) -> Iterable[tuple[object, object]]:
     if mapping.__class__ is util.OrderedMapSerializedKey:
         # Its own items() would serialize each key to find its value.
         return mapping._items  # type: ignore[no-any-return]
@@ -398,7 +410,7 @@ class TupleField(ColumnField, fields.Tuple):
     def _compose(self) -> None:
         encoders = [each.whole() for each in self.tuple_fields if isinstance(each, ColumnField)]
 
-        def encode(values: Any) -> list[Any] | None:
+        def encode(values: tuple[object, ...]) -> list[object] | None:
             # cqlengine gives an absent tuple as an empty one.
             if not values:
                 return None
@@ -422,10 +434,10 @@ class NestedField(ColumnField, fields.Nested):  # type: ignore[misc]
     def _compose(self) -> None:
         self.encode = self._dump
 
-    def _dump(self, value: Any) -> Any:
+    def _dump(self, value: object) -> object:
         return self.schema.dump(value)
 
-    def _load(self, value: Any, partial: Any = None) -> Any:
+    def _load(self, value: object, partial: Any = None) -> Any:
         if not isinstance(value, Mapping):
             raise self.make_error("type")
         return super()._load(value, partial=partial)

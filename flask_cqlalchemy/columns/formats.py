@@ -18,7 +18,7 @@ import struct
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import NoReturn
 from uuid import UUID
 
 from cassandra.util import Date, Duration, Time
@@ -80,10 +80,10 @@ _INT64 = 2**63
 _NANOSECONDS = 1_000_000_000
 
 
-def refuse(problem: str) -> Callable[[Any], Any]:
+def refuse(problem: str) -> Callable[[object], NoReturn]:
     """Return a decoder that refuses every value."""
 
-    def decode(_value: Any) -> Any:
+    def decode(_value: object) -> NoReturn:
         raise ValueError(problem)
 
     return decode
@@ -92,7 +92,7 @@ def refuse(problem: str) -> Callable[[Any], Any]:
 # Text
 
 
-def decode_text(value: Any) -> str:
+def decode_text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("Not a valid string.")
     if not value.isascii():
@@ -105,7 +105,7 @@ def decode_text(value: Any) -> str:
     return value
 
 
-def decode_ascii(value: Any) -> str:
+def decode_ascii(value: object) -> str:
     text = decode_text(value)
     if not text.isascii():
         position = next(index for index, letter in enumerate(text) if ord(letter) > 127)
@@ -113,11 +113,11 @@ def decode_ascii(value: Any) -> str:
     return text
 
 
-def encode_inet(value: Any) -> str:
+def encode_inet(value: str) -> str:
     return value if value.__class__ is str else str(ipaddress.ip_address(value))
 
 
-def decode_inet(value: Any) -> str:
+def decode_inet(value: object) -> str:
     """Take an address in any form of IPv4 or IPv6, and give Cassandra's."""
     try:
         address = ipaddress.ip_address(value) if isinstance(value, str) else None
@@ -131,11 +131,11 @@ def decode_inet(value: Any) -> str:
     return socket.inet_ntop(family, address.packed)
 
 
-def encode_blob(value: Any) -> str:
+def encode_blob(value: bytes) -> str:
     return base64.b64encode(value).decode("ascii")
 
 
-def decode_blob(value: Any) -> bytes:
+def decode_blob(value: object) -> bytes:
     # Before Python 3.13 the library accepts too much padding.
     if (
         isinstance(value, str)
@@ -153,13 +153,13 @@ def encode_uuid(value: UUID | str) -> str:
     return str(value if value.__class__ is UUID else UUID(str(value)))
 
 
-def decode_uuid(value: Any) -> UUID:
+def decode_uuid(value: object) -> UUID:
     if isinstance(value, str) and _UUID_PATTERN.fullmatch(value):
         return UUID(value)
     raise ValueError("Not a valid UUID.")
 
 
-def decode_time_uuid(value: Any) -> UUID:
+def decode_time_uuid(value: object) -> UUID:
     uuid = decode_uuid(value)
     if not has_time(uuid):
         raise ValueError("Not a version 1 UUID, the kind with a time.")
@@ -169,17 +169,17 @@ def decode_time_uuid(value: Any) -> UUID:
 # Numbers
 
 
-def decode_boolean(value: Any) -> bool:
+def decode_boolean(value: object) -> bool:
     if isinstance(value, bool):
         return value
     raise ValueError("Not a valid boolean: true or false.")
 
 
-def parse_boolean(text: str) -> Any:
+def parse_boolean(text: str) -> object:
     return {"true": True, "false": False}.get(text, text)
 
 
-def decode_integer(value: Any) -> int:
+def decode_integer(value: object) -> int:
     """Take a whole number or, for those beyond JavaScript's 2**53, its digits."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -190,7 +190,7 @@ def decode_integer(value: Any) -> int:
     raise ValueError("Not a valid integer.")
 
 
-def _as_exact_decimal(value: Any) -> Decimal | None:
+def _as_exact_decimal(value: object) -> Decimal | None:
     """Return a number that came as text, or as a JSON number that no double has changed."""
     if isinstance(value, bool):
         return None
@@ -217,11 +217,11 @@ def _as_exact_decimal(value: Any) -> Decimal | None:
     return number
 
 
-def encode_decimal(value: Any) -> str:
+def encode_decimal(value: Decimal | float) -> str:
     return str(value if value.__class__ is Decimal else Decimal(value))
 
 
-def decode_decimal(value: Any) -> Decimal:
+def decode_decimal(value: object) -> Decimal:
     try:
         number = _as_exact_decimal(value)
     except InvalidOperation:
@@ -239,7 +239,7 @@ def encode_varint(value: int) -> str:
     return str(value) if value.bit_length() < 10_000 else str(Decimal(value))
 
 
-def decode_varint(value: Any) -> int:
+def decode_varint(value: object) -> int:
     if isinstance(value, str):
         exact = _as_exact_decimal(value) if _INTEGER_PATTERN.fullmatch(value) else None
         if exact is not None:
@@ -257,7 +257,7 @@ def encode_float(value: float) -> float | str:
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
 
-def decode_double(value: Any) -> float:
+def decode_double(value: object) -> float:
     if isinstance(value, str) and value in _NOT_FINITE:
         return _NOT_FINITE[value]
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -276,7 +276,7 @@ def decode_double(value: Any) -> float:
     raise ValueError("Not a valid number.")
 
 
-def decode_float(value: Any) -> float:
+def decode_float(value: object) -> float:
     number = decode_double(value)
     try:
         struct.pack(">f", number)
@@ -285,10 +285,10 @@ def decode_float(value: Any) -> float:
     return number
 
 
-def decode_finite(decode: Callable[[Any], float]) -> Callable[[Any], float]:
+def decode_finite(decode: Callable[[object], float]) -> Callable[[object], float]:
     """Return a decoder of numbers that refuses NaN and infinity."""
 
-    def decode_number(value: Any) -> float:
+    def decode_number(value: object) -> float:
         number = decode(value)
         if not math.isfinite(number):
             raise ValueError("Not a finite number.")
@@ -297,7 +297,7 @@ def decode_finite(decode: Callable[[Any], float]) -> Callable[[Any], float]:
     return decode_number
 
 
-def parse_number(text: str) -> Any:
+def parse_number(text: str) -> object:
     """Return the number in a text, or the text itself if it is not a JSON number."""
     return float(text) if _NUMBER_PATTERN.fullmatch(text) else text
 
@@ -334,12 +334,12 @@ def _write_day(days: int) -> str:
     return f"{moved.year + cycles * CYCLE_YEARS:+05}{moved:-%m-%d}"
 
 
-def encode_date(value: Any) -> str:
+def encode_date(value: Date) -> str:
     known = value if isinstance(value, Date) else Date(value)
     return _write_day(known.days_from_epoch)
 
 
-def decode_date(value: Any) -> Date:
+def decode_date(value: object) -> Date:
     match = _DATE_PATTERN.fullmatch(value) if isinstance(value, str) else None
     try:
         days = _days(match[1], match[2], match[3]) if match else None
@@ -352,11 +352,11 @@ def decode_date(value: Any) -> Date:
     return Date(days)
 
 
-def encode_time(value: Any) -> str:
+def encode_time(value: Time) -> str:
     return str(value if isinstance(value, Time) else Time(value))
 
 
-def decode_time(value: Any) -> Time:
+def decode_time(value: object) -> Time:
     match = _TIME_PATTERN.fullmatch(value) if isinstance(value, str) else None
     try:
         if match:
@@ -368,20 +368,21 @@ def decode_time(value: Any) -> Time:
     )
 
 
-def encode_timestamp(value: Any) -> str:
+def encode_timestamp(value: date | OutOfRangeTimestamp) -> str:
     """Write a timestamp in UTC with milliseconds, rounded down as Cassandra stores it."""
-    moment = value
+    moment: datetime | OutOfRangeTimestamp
     if isinstance(value, datetime):
-        if value.tzinfo is not None:
-            moment = moment_of(milliseconds_of(value))
-    elif not isinstance(value, OutOfRangeTimestamp):
+        moment = value if value.tzinfo is None else moment_of(milliseconds_of(value))
+    elif isinstance(value, OutOfRangeTimestamp):
+        moment = value
+    else:
         moment = datetime(value.year, value.month, value.day)  # noqa: DTZ001
     if isinstance(moment, OutOfRangeTimestamp):
         return str(moment)
     return f"{moment.isoformat(timespec='milliseconds')}Z"
 
 
-def decode_timestamp(value: Any) -> datetime | OutOfRangeTimestamp:
+def decode_timestamp(value: object) -> datetime | OutOfRangeTimestamp:
     """Take a timestamp with any offset, and give it in UTC, rounded down to a millisecond."""
     match = _TIMESTAMP_PATTERN.fullmatch(value) if isinstance(value, str) else None
     try:
@@ -419,7 +420,7 @@ def encode_duration(value: Duration) -> str:
     return f"{sign}P{day}T{time}" if time else f"{sign}P{day}" if day else "PT0S"
 
 
-def decode_duration(value: Any) -> Duration:
+def decode_duration(value: object) -> Duration:
     match = _DURATION_PATTERN.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("Not a valid ISO 8601 duration, such as P1M2DT3H4M5.6S.")

@@ -29,6 +29,9 @@ from .fields import (
     MapField,
     MostProperties,
     NestedField,
+    Options,
+    Order,
+    Parse,
     SetField,
     TupleField,
     VectorField,
@@ -44,12 +47,12 @@ class FieldMaker(Protocol):
         """Return the field of a column inside another."""
         ...
 
-    def schema_of(self, user_type: type[Any]) -> type[Schema]:
+    def schema_of(self, user_type: type) -> type[Schema]:
         """Return the schema of a user type."""
         ...
 
 
-def _no_options(_column: columns.Column) -> dict[str, Any]:
+def _no_options(_column: columns.Column) -> Options:
     return {}
 
 
@@ -75,12 +78,12 @@ class ColumnType:
     field: type[fields.Field[Any]] = fields.String
     encode: Encode | None = None
     decode: Decode = f.decode_text
-    parse: Callable[[str], Any] = str
-    order: Callable[[Any], Any] | None = None
-    options: Callable[[columns.Column], dict[str, Any]] = _no_options
+    parse: Parse = str
+    order: Order | None = None
+    options: Callable[[columns.Column], Options] = _no_options
 
     def make_field(
-        self, column: columns.Column, maker: FieldMaker, options: dict[str, Any]
+        self, column: columns.Column, maker: FieldMaker, options: Options
     ) -> ColumnField:
         """Return the field of a column.
 
@@ -98,7 +101,7 @@ class ColumnType:
         )
 
 
-def merge(rules: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+def merge(rules: Options, options: Options) -> Options:
     """Return a field's options with the type's rules: both validate, and ``options`` win."""
     merged = {**rules, **options}
     if "validate" in rules and options.get("validate") is not None:
@@ -108,11 +111,11 @@ def merge(rules: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _as_list(validators: Any) -> list[Any]:
+def _as_list(validators: Any) -> list[object]:
     return [validators] if callable(validators) else list(validators)
 
 
-def own_rules(column: columns.Column) -> list[Callable[[Any], None]]:
+def own_rules(column: columns.Column) -> list[Callable[[object], None]]:
     """Return a validator that asks a program's own column class.
 
     What that class says of a value stays the error's cause, for the log: it may quote the value.
@@ -120,7 +123,7 @@ def own_rules(column: columns.Column) -> list[Callable[[Any], None]]:
     if type(column).validate.__module__ in KNOWN_MODULES:
         return []
 
-    def validate_column(value: Any) -> None:
+    def validate_column(value: object) -> None:
         try:
             column.validate(value)
         except Exception as problem:
@@ -133,17 +136,17 @@ def own_rules(column: columns.Column) -> list[Callable[[Any], None]]:
 KNOWN_MODULES = frozenset({columns.__name__, extra.__name__})
 
 
-def _length_of(column: columns.Text) -> dict[str, Any]:
+def _length_of(column: columns.Text) -> Options:
     if column.min_length is None and column.max_length is None:
         return {}
     return {"validate": [validate.Length(min=column.min_length, max=column.max_length)]}
 
 
-def _format(name: str) -> Callable[[columns.Column], dict[str, Any]]:
+def _format(name: str) -> Callable[[columns.Column], Options]:
     return lambda _column: {"metadata": {"format": name}}
 
 
-def _pattern(pattern: str) -> Callable[[columns.Column], dict[str, Any]]:
+def _pattern(pattern: str) -> Callable[[columns.Column], Options]:
     return lambda _column: {"metadata": {"pattern": pattern}}
 
 
@@ -196,12 +199,12 @@ class _Collection(ColumnType):
     :ivar has_nulls: whether an element may be null.
     """
 
-    parse: Callable[[str], Any] = parse_json
+    parse: Parse = parse_json
     build: Callable[..., ColumnField] = ListField
     has_nulls: bool = False
 
     def make_field(
-        self, column: columns.Column, maker: FieldMaker, options: dict[str, Any]
+        self, column: columns.Column, maker: FieldMaker, options: Options
     ) -> ColumnField:
         elements = [maker.field_of(element, allow_none=self.has_nulls) for element in column.types]
         made = self.build(*elements, **merge(self.options(column), options))
@@ -213,15 +216,15 @@ class _Collection(ColumnType):
 class _UserType(ColumnType):
     """A type that a program has defined, with a schema of its own."""
 
-    parse: Callable[[str], Any] = parse_json
+    parse: Parse = parse_json
 
     def make_field(
-        self, column: columns.Column, maker: FieldMaker, options: dict[str, Any]
+        self, column: columns.Column, maker: FieldMaker, options: Options
     ) -> ColumnField:
         return NestedField(maker.schema_of(column.user_type), **options)
 
 
-def _most_elements(_column: columns.Column) -> dict[str, Any]:
+def _most_elements(_column: columns.Column) -> Options:
     return {"validate": [validate.Length(max=f.MOST_ELEMENTS)]}
 
 
@@ -229,7 +232,7 @@ def _most_properties(_column: columns.Column) -> dict[str, Any]:
     return {"validate": [MostProperties()], "metadata": {"maxProperties": f.MOST_ELEMENTS}}
 
 
-def _dimension(column: columns.Column) -> dict[str, Any]:
+def _dimension(column: columns.Column) -> Options:
     return {"validate": [validate.Length(equal=column.dimension)]}
 
 

@@ -85,7 +85,7 @@ class Settings:
     lazy_connect: bool = True
     retry_connect: bool = False
     setup_kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    binds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    binds: Mapping[str, Mapping[str, object]] = field(default_factory=dict, repr=False)
     cursor_age: float = 86_400.0
     local_nodes: int = 0
     local_directory: Path | None = None
@@ -314,7 +314,7 @@ def _check_together(settings: Settings, label: str, problems: list[str]) -> None
             )
 
 
-def read_settings(config: Mapping[str, Any], *, development: bool) -> dict[str, Settings]:
+def read_settings(config: Mapping[str, object], *, development: bool) -> dict[str, Settings]:
     """Read an application's configuration.
 
     :param config: a mapping such as ``app.config``. Keys without ``CASSANDRA_`` are ignored, and

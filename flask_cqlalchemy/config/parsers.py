@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Any
 
 from cassandra import ConsistencyLevel
 from cassandra.cluster import Cluster
@@ -160,7 +159,7 @@ def parse_serial_consistency(value: object) -> int:
     return level
 
 
-def parse_mapping(value: object) -> Mapping[str, Any]:
+def parse_mapping(value: object) -> Mapping[str, object]:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError(f"must be a mapping with text keys, not {type(value).__name__}")
     return value
@@ -235,7 +234,7 @@ def parse_replication(value: object) -> Mapping[str, str]:
     return {"class": strategy, **factors}
 
 
-def parse_setup_kwargs(value: object) -> Mapping[str, Any]:
+def parse_setup_kwargs(value: object) -> Mapping[str, object]:
     options = parse_mapping(value)
     for name in options:
         if name == "contact_points":
@@ -245,9 +244,9 @@ def parse_setup_kwargs(value: object) -> Mapping[str, Any]:
     return options
 
 
-def parse_binds(value: object) -> Mapping[str, Mapping[str, Any]]:
-    binds = parse_mapping(value)
-    for name, options in binds.items():
+def parse_binds(value: object) -> Mapping[str, Mapping[str, object]]:
+    binds: dict[str, Mapping[str, object]] = {}
+    for name, options in parse_mapping(value).items():
         if name == DEFAULT_BIND:
             raise ValueError(f"must not have {DEFAULT_BIND!r}: that is the main configuration")
         if not isinstance(options, Mapping):
@@ -255,6 +254,7 @@ def parse_binds(value: object) -> Mapping[str, Mapping[str, Any]]:
                 f"{name} must be a mapping of keys without {PREFIX}, such as "
                 "{'KEYSPACE': 'archive'}"
             )
+        binds[name] = options
     return binds
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 from .parsers import parse_integer
 
@@ -75,7 +74,7 @@ def parse_guardrails(value: object) -> Guardrails:
     return rails
 
 
-def _parse_rail(default: Guardrail, given: Any, *, counts: bool) -> Guardrail:
+def _parse_rail(default: Guardrail, given: object, *, counts: bool) -> Guardrail:
     if not isinstance(given, list | tuple):
         return replace(default, action=_parse_action(given))
     if not counts:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cassandra.cluster import (
     _NOT_SET,
@@ -75,7 +75,7 @@ class PagedRows(ResultSet):  # type: ignore[misc]
     def __init__(self, first: ResultSet, info: StatementInfo, connection: Connection) -> None:
         # The driver has made a ResultSet of this answer; another would only do it again.
         self.__dict__.update(first.__dict__)
-        self._current_rows: Any = first.current_rows
+        self._current_rows: list[dict[str, object]] = first.current_rows
         self._observation: Observation | None = None
         self.info = info
         self.connection = connection
@@ -194,8 +194,8 @@ class Connection:
 
     def execute(
         self,
-        query: Any,
-        parameters: Any = None,
+        query: object,
+        parameters: object = None,
         *,
         info: StatementInfo,
         timeout: float | object | None = NOT_SET,
@@ -224,8 +224,8 @@ class Connection:
 
     def _execute(
         self,
-        query: Any,
-        parameters: Any,
+        query: object,
+        parameters: object,
         info: StatementInfo,
         timeout: float | object | None,
         paging_state: bytes | None,

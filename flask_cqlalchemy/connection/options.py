@@ -31,7 +31,7 @@ class KitCluster(Cluster):  # type: ignore[misc]
 
     protocol_version = ProtocolVersion.V5
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)
         self.metadata = _Metadata()
 
@@ -47,7 +47,7 @@ class _Metadata(Metadata):  # type: ignore[misc]
         super().__init__()
         self.listeners: list[Callable[[], None]] = []
 
-    def refresh(self, *args: Any, **options: Any) -> None:
+    def refresh(self, *args: object, **options: object) -> None:
         super().refresh(*args, **options)
         for act in self.listeners:
             act()

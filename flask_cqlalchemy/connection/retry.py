@@ -34,7 +34,7 @@ class RetryPolicy(policies.RetryPolicy):  # type: ignore[misc]
 
     def on_read_timeout(
         self,
-        query: Any,
+        query: object,
         consistency: int,
         required_responses: int,
         received_responses: int,
@@ -49,7 +49,7 @@ class RetryPolicy(policies.RetryPolicy):  # type: ignore[misc]
 
     def on_write_timeout(
         self,
-        query: Any,
+        query: object,
         consistency: int,
         write_type: int,
         required_responses: int,
@@ -64,7 +64,7 @@ class RetryPolicy(policies.RetryPolicy):  # type: ignore[misc]
 
     def on_unavailable(
         self,
-        query: Any,
+        query: object,
         consistency: int,
         required_replicas: int,
         alive_replicas: int,
@@ -75,7 +75,7 @@ class RetryPolicy(policies.RetryPolicy):  # type: ignore[misc]
         return (self.RETRY_NEXT_HOST if retry_num == 0 else self.RETHROW), None
 
     def on_request_error(
-        self, query: Any, consistency: int, error: Exception, retry_num: int
+        self, query: object, consistency: int, error: Exception, retry_num: int
     ) -> tuple[int, int | None]:
         """Go on to the next host only with a statement that may be applied twice."""
         del consistency, error, retry_num
