@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta, timezone
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 from cassandra import util
@@ -33,14 +33,14 @@ from .rows import json_items, schema_of
 from .schemas import schema_for
 
 #: What a provider calls for an object that its library cannot write.
-Default = Callable[[Any], Any]
+Default = Callable[[Any], object]
 
 
-def _sorted(values: Iterable[Any]) -> list[Any]:
+def _sorted(values: Iterable[object]) -> list[object]:
     return sorted(values, key=_order)
 
 
-def _simple(value: Any) -> Any:
+def _simple(value: object) -> object:
     """Return a value whose parts at most are unknown to a JSON library."""
     return value if isinstance(value, _SIMPLE) else to_json_value(value)
 
@@ -48,21 +48,21 @@ def _simple(value: Any) -> Any:
 _SIMPLE = (str, int, float, list, tuple, dict, type(None))
 
 
-def _order(value: Any) -> tuple[bool, Any]:
+def _order(value: object) -> tuple[bool, object]:
     if isinstance(value, int | float):
         return False, value
     return True, value if isinstance(value, str) else json_order(_simple(value), to_json_value)
 
 
-def _encode_mapping(mapping: Mapping[Any, Any]) -> dict[str, Any]:
+def _encode_mapping(mapping: Mapping[object, object]) -> dict[str, object]:
     return {as_text(_simple(key), to_json_value): value for key, value in mapping.items()}
 
 
-def _encode_instance(instance: Any) -> Any:
+def _encode_instance(instance: object) -> object:
     return schema_for(type(instance)).dump(instance)
 
 
-def _refuse_undecodable(value: UndecodableValue) -> Any:
+def _refuse_undecodable(value: UndecodableValue) -> NoReturn:
     raise EncodingError(str(value))
 
 
@@ -95,7 +95,7 @@ def _find_encoder(kind: type) -> Default | None:
     return None
 
 
-def to_json_value(value: Any) -> Any:
+def to_json_value(value: object) -> object:
     """Return what JSON has for a value that a JSON library does not know.
 
     :raises TypeError: if the kit does not know it either.
@@ -110,7 +110,7 @@ def to_json_value(value: Any) -> Any:
 def chain(before: Default) -> Default:
     """Return a ``default`` that asks ``before`` first, and then the kit for what is left."""
 
-    def default(value: Any) -> Any:
+    def default(value: object) -> object:
         if isinstance(value, _OWN_DATACLASSES):
             return to_json_value(value)
         try:
@@ -151,7 +151,7 @@ def _write_datetime(moment: datetime) -> str:
     return moment.isoformat() if offset else f"{moment.replace(tzinfo=None).isoformat()}Z"
 
 
-def _default(value: Any) -> Any:
+def _default(value: object) -> object:
     if isinstance(value, datetime):
         return _write_datetime(value)
     if isinstance(value, date | time):
@@ -177,7 +177,7 @@ class CassandraJSONProvider(DefaultJSONProvider):
 
     default = staticmethod(chain(_default))
 
-    def dumps(self, obj: Any, **options: Any) -> str:
+    def dumps(self, obj: object, **options: Any) -> str:
         """Write JSON; any option of ``json.dumps`` leads to the standard library."""
         if not options:
             try:
@@ -201,7 +201,7 @@ class CassandraJSONProvider(DefaultJSONProvider):
         except RecursionError:
             raise ValueError("The JSON is nested too deeply.") from None
 
-    def response(self, *args: Any, **kwargs: Any) -> Response:
+    def response(self, *args: object, **kwargs: object) -> Response:
         """Return a response with the arguments as JSON, indented in debug mode."""
         obj = self._prepare_response_obj(args, kwargs)
         is_indented = self.compact is False or (self.compact is None and self._app.debug)
@@ -213,7 +213,7 @@ class CassandraJSONProvider(DefaultJSONProvider):
         made: Response = make(body + b"\n", mimetype=self.mimetype)
         return made
 
-    def _write(self, obj: Any, option: int = 0) -> bytes:
+    def _write(self, obj: object, option: int = 0) -> bytes:
         if self.sort_keys:
             option |= orjson.OPT_SORT_KEYS
         return orjson.dumps(obj, default=self.default, option=option | _ASK)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .state import Database
 
 #: What a program may have its own version of, that a statement of the kit's own would pass by.
-_STOCK: Mapping[str, Any] = {
+_STOCK: Mapping[str, object] = {
     "__init__": CQLEngineModel.__init__,
     "validate": CQLEngineModel.validate,
     "__dmlquery__": DMLQuery,
@@ -51,7 +51,7 @@ _STOCK: Mapping[str, Any] = {
 
 
 class _ModelMeta(ModelMetaClass):
-    def __init__(self, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> None:
+    def __init__(self, name: str, bases: tuple[type, ...], attrs: dict[str, object]) -> None:
         super().__init__(name, bases, attrs)
         model: Any = self
         if _is_clone(name, bases, attrs):
@@ -80,7 +80,7 @@ class _ModelMeta(ModelMetaClass):
             model._database.registry.add_model(model)
 
 
-def _is_clone(name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> bool:
+def _is_clone(name: str, bases: tuple[type, ...], attrs: dict[str, object]) -> bool:
     """Recognise the class that cqlengine makes of a model for ``using()`` and ``ContextQuery``."""
     base = bases[0]
     return (
@@ -127,7 +127,7 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
     _timeout = cqlengine_connection.NOT_SET
     _is_persisted = True
 
-    def _set_attribute(self, name: str, value: Any) -> None:
+    def _set_attribute(self, name: str, value: object) -> None:
         mapper = self.__mapper__
         if name not in mapper.columns:
             super().__setattr__(name, value)
@@ -149,7 +149,7 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
         # With these a type checker would let a program assign to any attribute.
         __setattr__, __delattr__ = _set_attribute, _delete_attribute
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return save_state(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -237,7 +237,7 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
     _get_connection = hybrid_classmethod(_class_get_connection, _inst_get_connection)
 
 
-def _hashable(value: Any) -> Any:
+def _hashable(value: Any) -> object:
     if isinstance(value, Mapping):
         return frozenset((key, _hashable(item)) for key, item in value.items())
     if isinstance(value, set | util.SortedSet):
@@ -252,7 +252,7 @@ class BoundUserType(CQLEngineUserType):
 
     _database: ClassVar[Database] = cast("Database", _NoDatabase("db.UserType"))
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         database = cls.__dict__.get("_database")
         if database is None:

@@ -8,7 +8,7 @@ is done by the schema, on instances: the output is the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import orjson
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _NATIVE = frozenset({f.encode_uuid})
 
 #: The type of a collection in rows, by the encoder of one whose elements need no encoding.
-_UNCHANGED: dict[Any, type] = {list: list, to_dict: dict}
+_UNCHANGED: dict[object, type] = {list: list, to_dict: dict}
 
 #: How orjson writes a ``datetime`` without a time zone: as RFC 3339, in UTC.
 _TIMES = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
@@ -126,13 +126,13 @@ def find_row_encoder(schema: Schema) -> RowEncoder | None:
     return encoder
 
 
-def _refuse(value: Any) -> Any:
+def _refuse(value: object) -> NoReturn:
     if isinstance(value, UndecodableValue):
         raise EncodingError(str(value))
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
 
-def write(document: Any, items: Iterable[Any] = (), schema: Schema | None = None) -> bytes:
+def write(document: object, items: Iterable[object] = (), schema: Schema | None = None) -> bytes:
     """Return the JSON of what encoders and schemas give.
 
     :param items: the objects in it that ``schema`` describes, to name the column at fault.
@@ -154,7 +154,7 @@ def _fields_of(schema: Schema | None) -> Iterable[tuple[str, Any]]:
     return () if schema is None else schema.dump_fields.items()
 
 
-def _is_writable(value: Any) -> bool:
+def _is_writable(value: object) -> bool:
     try:
         orjson.dumps(value, default=_refuse, option=_NO_DATACLASSES)
     except TypeError:
@@ -193,7 +193,7 @@ def json_rows(query: Query, rows: Sequence[Row], schema: Schema) -> Any:
     return encoder.encode([fixed | row for row in rows] if fixed else rows)
 
 
-def json_items(query: Query, items: Iterable[Any], schema: Schema) -> Any:
+def json_items(query: Query, items: Iterable[object], schema: Schema) -> Any:
     """Return what ``json_rows`` does of what a query has given."""
     names = query.listed
     if names is None:
@@ -201,7 +201,8 @@ def json_items(query: Query, items: Iterable[Any], schema: Schema) -> Any:
     encoders = [column_field(query.model, name).encoded for name in names]
     if query.is_flat:
         return [encoders[0](item) for item in items]
-    return [[encode(value) for encode, value in zip(encoders, item, strict=True)] for item in items]
+    lists = cast("Iterable[list[object]]", items)
+    return [[encode(value) for encode, value in zip(encoders, item, strict=True)] for item in lists]
 
 
 def to_json(query: Query, schema: Schema | None = None) -> bytes:

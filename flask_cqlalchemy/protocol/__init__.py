@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from .decoding import decode_value
 from .handler import install, mark_for_instances
+from .types import CQLType
 from .values import OutOfRangeTimestamp, UndecodableValue, has_time
 
 __all__ = [
+    "CQLType",
     "OutOfRangeTimestamp",
     "UndecodableValue",
     "decode_value",

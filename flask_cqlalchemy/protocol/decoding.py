@@ -20,6 +20,7 @@ from .types import (
     INT32,
     OWN_TYPES,
     UINT16,
+    CQLType,
     Timestamp,
     Types,
     UserTypeMap,
@@ -30,8 +31,11 @@ from .values import OutOfRangeTimestamp, UndecodableValue
 
 log = logging.getLogger("flask_cqlalchemy.protocol")
 
+#: The values of a row, in the order of its columns.
+DecodedRow: TypeAlias = tuple[object, ...]
+
 #: Keyspace, table, column and type of one column of a result, as the driver keeps them.
-Column: TypeAlias = tuple[str, str, str, Any]
+Column: TypeAlias = tuple[str, str, str, CQLType]
 
 #: Between these the driver's timestamps are exact: 2**33 s around 1970, and some years less.
 _DOUBLES_FROM = datetime(1700, 1, 1)  # noqa: DTZ001
@@ -80,7 +84,7 @@ def _read_fields(data: bytes, count: int) -> Iterator[bytes | None]:
         yield field
 
 
-def _make_instance(mapped_class: type, fields: dict[str, Any]) -> Any:
+def _make_instance(mapped_class: type, fields: dict[str, object]) -> object:
     """Make an instance of a user type's class, whose constructor may refuse our stand-ins."""
     odd = {
         name: value
@@ -95,7 +99,7 @@ def _make_instance(mapped_class: type, fields: dict[str, Any]) -> Any:
     return instance
 
 
-def decode_value(cqltype: Any, data: bytes | None, protocol_version: int) -> Any:
+def decode_value(cqltype: CQLType, data: bytes | None, protocol_version: int) -> Any:
     """Decode one value, whatever its bytes are.
 
     Unlike the driver's C parser it takes null inside collections, and puts an ``UndecodableValue``
@@ -111,7 +115,7 @@ def decode_value(cqltype: Any, data: bytes | None, protocol_version: int) -> Any
         return UndecodableValue(cqltype.cql_parameterized_type(), len(data), reason(error))
 
 
-def _decode_data(cqltype: Any, data: bytes, version: int) -> Any:
+def _decode_data(cqltype: CQLType, data: bytes, version: int) -> Any:
     if issubclass(cqltype, cqltypes.ListType | cqltypes.SetType):
         (inner,) = cqltype.subtypes
         return cqltype.adapter(
@@ -145,8 +149,8 @@ def _decode_data(cqltype: Any, data: bytes, version: int) -> Any:
 
 
 def _make_parser(
-    names: list[str], types: list[Any], protocol_version: int
-) -> Callable[[bytes], list[tuple[Any, ...]]]:
+    names: list[str], types: list[CQLType], protocol_version: int
+) -> Callable[[bytes], list[DecodedRow]]:
     """Return a function that decodes rows of these columns with the driver's C parser."""
     from cassandra.bytesio import BytesIOReader
     from cassandra.deserializers import make_deserializers
@@ -205,7 +209,7 @@ class RowDecoder:
             for known in self.user_types
         )
 
-    def decode_rows(self, data: bytes, protocol_version: int) -> list[tuple[Any, ...]]:
+    def decode_rows(self, data: bytes, protocol_version: int) -> list[DecodedRow]:
         """Decode the row count and the rows.
 
         :raises EOFError, struct.error: if the data ends before the rows do.
@@ -218,7 +222,7 @@ class RowDecoder:
                 log.debug("Decoding a page again, cell by cell")
         return list(self._decode_slowly(data, protocol_version))
 
-    def _decode_in_c(self, data: bytes) -> list[tuple[Any, ...]]:
+    def _decode_in_c(self, data: bytes) -> list[DecodedRow]:
         if self._timestamps:
             try:
                 rows = self._parse_with_doubles(data)
@@ -230,7 +234,7 @@ class RowDecoder:
             self._timestamps = []
         return self._parse(data)
 
-    def _decode_slowly(self, data: bytes, protocol_version: int) -> Iterator[tuple[Any, ...]]:
+    def _decode_slowly(self, data: bytes, protocol_version: int) -> Iterator[DecodedRow]:
         (count,) = INT32.unpack_from(data)
         position = 4
         for _ in range(count):
@@ -281,7 +285,7 @@ class ColumnReader:
         self.position += 2
         return value  # type: ignore[no-any-return]
 
-    def _read_type(self) -> Any:
+    def _read_type(self) -> CQLType:
         code = self._read_short()
         cqltype = ResultMessage.type_codes[code]
         if cqltype in OWN_TYPES:

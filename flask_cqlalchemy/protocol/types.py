@@ -17,6 +17,12 @@ from .values import OutOfRangeTimestamp, UndecodableValue, moment_of
 UserTypeMap: TypeAlias = Mapping[str, Mapping[str, type]]
 
 _INT64 = struct.Struct(">q")
+#: A class of the driver's that stands for a CQL type; the driver says nothing of its types.
+CQLType: TypeAlias = Any
+
+#: From the bytes of a value, and the version of the protocol, to the value.
+Reader: TypeAlias = Callable[[bytes, int], object]
+
 INT32 = struct.Struct(">i")
 TWO_INT32 = struct.Struct(">ii")
 UINT16 = struct.Struct(">H")
@@ -34,7 +40,7 @@ class Timestamp(cqltypes.DateType):  # type: ignore[misc]
         return moment_of(milliseconds)
 
     @staticmethod
-    def serialize(value: Any, protocol_version: int) -> bytes:
+    def serialize(value: object, protocol_version: int) -> bytes:
         # Called for the lookup of a key in a map.
         if isinstance(value, OutOfRangeTimestamp):
             return _INT64.pack(value.milliseconds)
@@ -127,9 +133,9 @@ class Types:
     """
 
     def __init__(self) -> None:
-        self._made: dict[tuple[Any, ...], Any] = {}
+        self._made: dict[tuple[CQLType, ...], CQLType] = {}
 
-    def find(self, cqltype: Any, registered: UserTypeMap) -> Any:
+    def find(self, cqltype: CQLType, registered: UserTypeMap) -> CQLType:
         """Return our type for one of the driver's."""
         own = OWN_TYPES.get(cqltype)
         if own is not None:
@@ -146,7 +152,7 @@ class Types:
             )
         return self.parameterized(cqltype.__base__, subtypes)
 
-    def parameterized(self, base: Any, subtypes: tuple[Any, ...]) -> Any:
+    def parameterized(self, base: CQLType, subtypes: tuple[CQLType, ...]) -> CQLType:
         """Return ``base`` with these parameters, as in ``list<int>``."""
         made = self._made.get((base, subtypes))
         if made is None:
@@ -158,9 +164,9 @@ class Types:
         keyspace: str,
         name: str,
         fields: tuple[str, ...],
-        subtypes: tuple[Any, ...],
+        subtypes: tuple[CQLType, ...],
         registered: UserTypeMap,
-    ) -> Any:
+    ) -> CQLType:
         """Return a user type that makes instances of the class registered with this cluster."""
         mapped_class = registered.get(keyspace, {}).get(name)
         key = (keyspace, name, fields, subtypes, mapped_class)
@@ -190,7 +196,7 @@ class _DictMap(cqltypes._ParameterizedType):  # type: ignore[misc]
     typename = "map"
     num_subtypes = 2
     #: What reads a key, and what reads a value.
-    readers: tuple[Callable[[bytes, int], Any], Callable[[bytes, int], Any]]
+    readers: tuple[Reader, Reader]
 
     @classmethod
     def apply_parameters(cls, subtypes: Any, names: Any = None) -> Any:
@@ -199,7 +205,7 @@ class _DictMap(cqltypes._ParameterizedType):  # type: ignore[misc]
         return made
 
     @classmethod
-    def deserialize(cls, data: bytes, protocol_version: int) -> dict[Any, Any]:
+    def deserialize(cls, data: bytes, protocol_version: int) -> dict[object, object]:
         read_key, read_value = cls.readers
         (count,) = INT32.unpack_from(data)
         found, end = {}, 4
@@ -218,14 +224,14 @@ def _decode_text(data: bytes, protocol_version: int) -> str:
     return data.decode()
 
 
-def _reader(cqltype: Any) -> Callable[[bytes, int], Any]:
+def _reader(cqltype: CQLType) -> Reader:
     if cqltype is cqltypes.UTF8Type:
         return _decode_text
-    read: Callable[[bytes, int], Any] = cqltype.from_binary
+    read: Reader = cqltype.from_binary
     return read
 
 
-def with_lists_and_dicts(cqltype: Any) -> Any:
+def with_lists_and_dicts(cqltype: CQLType) -> CQLType:
     """Return a type for the same bytes whose values take less time to make: a list for a set, a
     dictionary for a map.
     """
@@ -236,7 +242,7 @@ def with_lists_and_dicts(cqltype: Any) -> Any:
     return cqltype
 
 
-def user_types_in(cqltype: Any) -> Iterator[Any]:
+def user_types_in(cqltype: CQLType) -> Iterator[CQLType]:
     if issubclass(cqltype, cqltypes.UserType):
         yield cqltype
     vector_of = getattr(cqltype, "subtype", None)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from ..connection import PagedRows
     from ..connection.place import Place
-    from ..mapping.mapper import Mapper
+    from ..mapping.mapper import Mapper, StatementKey
 
 #: A model, and what a query gives: instances of it, or else what ``values_list()`` asks for.
 M = TypeVar("M", bound=Model)
@@ -85,7 +85,7 @@ class Query(ModelQuerySet, Generic[T_co]):
     _order: Sequence[str] = ()
     _only_fields: Sequence[str] = ()
     _defer_fields: AbstractSet[str] = frozenset()
-    _deferred_values: Mapping[str, Any] = MappingProxyType({})
+    _deferred_values: Mapping[str, object] = MappingProxyType({})
     _distinct_fields: Sequence[str] | None = None
     _values_list = _flat_values_list = False
     _allow_filtering = _if_not_exists = _if_exists = False
@@ -95,10 +95,10 @@ class Query(ModelQuerySet, Generic[T_co]):
     _ttl = _consistency = _timestamp = _fetch_size = _connection = _count = None
     _timeout: Any = NOT_SET
 
-    def __init__(self, model: type[Any]) -> None:
+    def __init__(self, model: type[Model]) -> None:
         self.model = model
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
         del memo
         clone = self._derive()
         clone._where = list(self._where)
@@ -222,7 +222,7 @@ class Query(ModelQuerySet, Generic[T_co]):
         if writer is None:
             made = super().create(**kwargs)
         else:
-            model: type[M] = self.model
+            model: Any = self.model
             made = insert(model, writer, kwargs, batch=self._batch, ttl=self._ttl)
         return made
 
@@ -328,7 +328,7 @@ class Query(ModelQuerySet, Generic[T_co]):
         query = self.bound_select(limit, for_instances=for_instances)
         return query.execute(timeout=self._timeout)
 
-    def _shape(self, keyspace: str | None, limited: bool) -> tuple[Any, ...] | None:
+    def _shape(self, keyspace: str | None, limited: bool) -> StatementKey | None:
         """Return the SELECT's shape, or None if a clause is more than a comparison."""
         where = []
         for clause in self._where:
@@ -361,7 +361,7 @@ class Query(ModelQuerySet, Generic[T_co]):
     @property
     def mapper(self) -> Mapper:
         """What the kit knows of the model."""
-        return self.model.__mapper__  # type: ignore[no-any-return]
+        return self.model.__mapper__
 
     @property
     def conditions(self) -> Sequence[WhereClause]:

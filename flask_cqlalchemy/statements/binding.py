@@ -21,7 +21,7 @@ from cassandra.query import UNSET_VALUE, BoundStatement, PreparedStatement
 from cassandra.util import SortedSet, Time
 
 from ..mapping.naming import shorten
-from ..protocol import has_time
+from ..protocol import CQLType, has_time
 
 #: From a value that is not null to its bytes.
 Serializer = Callable[[Any], bytes]
@@ -30,7 +30,7 @@ Serializer = Callable[[Any], bytes]
 _SERIALIZERS = "_flask_cqlalchemy_serializers"
 
 
-def bind(prepared: PreparedStatement, values: Sequence[Any], subject: str) -> BoundStatement:
+def bind(prepared: PreparedStatement, values: Sequence[object], subject: str) -> BoundStatement:
     """Bind ``values`` to a prepared statement.
 
     :param subject: what an error names: the model.
@@ -69,8 +69,8 @@ def _remember_serializers(prepared: PreparedStatement) -> Sequence[Serializer]:
 
 
 def _serialize_slowly(
-    prepared: PreparedStatement, values: Sequence[Any], subject: str
-) -> list[Any]:
+    prepared: PreparedStatement, values: Sequence[object], subject: str
+) -> list[object]:
     """Serialize by the driver's own functions, which take more than the fast ones do.
 
     :raises ValidationError: naming the column whose value they refuse, too.
@@ -95,7 +95,7 @@ def _serialize_slowly(
 # Fast
 
 
-def _fast(cqltype: Any, version: int) -> Serializer:
+def _fast(cqltype: CQLType, version: int) -> Serializer:
     """Return what serializes the values of a type: what this module has for it, or the driver's."""
     found = _BY_TYPE.get(cqltype)
     if found is not None:
@@ -122,7 +122,7 @@ def _serialize_decimal(value: Decimal) -> bytes:
 
 
 def _make_elements(element: Serializer) -> Serializer:
-    def serialize(values: Iterable[Any]) -> bytes:
+    def serialize(values: Iterable[object]) -> bytes:
         if values.__class__ not in _ITERABLES:
             raise TypeError
         parts = [b""]
@@ -140,7 +140,7 @@ _ITERABLES = (list, set, tuple, frozenset, SortedSet)
 
 
 def _make_map(key: Serializer, value: Serializer) -> Serializer:
-    def serialize(pairs: Mapping[Any, Any]) -> bytes:
+    def serialize(pairs: Mapping[object, object]) -> bytes:
         parts = [_pack_size(len(pairs))]
         for each, mapped in pairs.items():
             first, second = key(each), value(mapped)
@@ -151,7 +151,7 @@ def _make_map(key: Serializer, value: Serializer) -> Serializer:
 
 
 #: Each refuses what is not of its type, and null, which the driver has its own way with.
-_BY_TYPE: Mapping[Any, Serializer] = {
+_BY_TYPE: Mapping[CQLType, Serializer] = {
     cqltypes.VarcharType: str.encode,
     cqltypes.BooleanType: struct.Struct(">b").pack,
     cqltypes.ByteType: struct.Struct(">b").pack,
@@ -168,7 +168,7 @@ _BY_TYPE: Mapping[Any, Serializer] = {
 # The driver's own
 
 
-def _checked(cqltype: Any, version: int) -> Serializer:
+def _checked(cqltype: CQLType, version: int) -> Serializer:
     """Return the driver's function, refusing also what Cassandra would, or what cannot be read."""
     serialize: Callable[[Any, int], bytes] = cqltype.serialize
     # Before timestamps, since the driver takes a time UUID for a timestamp.
@@ -185,21 +185,21 @@ def _checked(cqltype: Any, version: int) -> Serializer:
     return lambda value: serialize(value, version)
 
 
-def _without_null(value: Any) -> Any:
+def _without_null(value: object) -> object:
     """Refuse what the driver would write as an empty value."""
     if isinstance(value, Mapping) and None in value.values():
         raise ValueError("a map has no null")
     return value
 
 
-def _with_time(value: Any) -> Any:
+def _with_time(value: object) -> object:
     """Refuse a UUID that Cassandra would refuse, in an error that does not name the column."""
     if isinstance(value, UUID) and not has_time(value):
         raise ValueError(f"its version is {value.version}, and must be 1")
     return value
 
 
-def _of_a_day(value: Any) -> Any:
+def _of_a_day(value: object) -> object:
     """Refuse a time that Cassandra stores, and that cannot be read again."""
     nanoseconds = getattr(value, "nanosecond_time", 0)
     if not 0 <= nanoseconds < Time.DAY:
