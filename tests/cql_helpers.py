@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from cassandra.cluster import ResponseFuture
 from cassandra.query import BatchStatement, BoundStatement
 from flask import Flask
@@ -32,6 +33,38 @@ def application(database: CQLAlchemy, config: dict[str, Any]) -> Iterator[Flask]
     yield app
     with app.app_context():
         database.close()
+
+
+def module_fixtures(
+    models: CQLAlchemy | Callable[[CQLAlchemy], CQLAlchemy], **settings: Any
+) -> tuple[Any, Any, Any]:
+    """The fixtures ``cassandra_config``, ``database`` and ``app`` of one module.
+
+    All its tests have the same application, on a keyspace that is named after the module::
+
+        cassandra_config, database, app = module_fixtures(define, CASSANDRA_GUARDRAILS="off")
+
+    :param models: an object that has models, or a function that gives them to one.
+    """
+
+    @pytest.fixture(scope="module")
+    def cassandra_config(
+        request: pytest.FixtureRequest, cassandra_config: dict[str, Any]
+    ) -> dict[str, Any]:
+        own = request.module.__name__.rpartition("test_")[2]
+        keyspace = f"{cassandra_config['CASSANDRA_KEYSPACE']}_{own}"
+        return {**cassandra_config, "CASSANDRA_KEYSPACE": keyspace, **settings}
+
+    @pytest.fixture(scope="module")
+    def database() -> CQLAlchemy:
+        return models if isinstance(models, CQLAlchemy) else models(CQLAlchemy())
+
+    @pytest.fixture(scope="module")
+    def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
+        with application(database, cassandra_config) as app:
+            yield app
+
+    return cassandra_config, database, app
 
 
 @contextmanager

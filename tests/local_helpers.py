@@ -55,12 +55,13 @@ print(cluster.pids[0], flush=True)
 """
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout: float = GONE_TIMEOUT) -> None:
-    """Wait until ``condition()`` is true; fail with ``what`` after ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
+def wait_until(condition: Callable[[], object], what: str, timeout: float = GONE_TIMEOUT) -> float:
+    """Return the seconds until ``condition()`` is true; fail with ``what`` after ``timeout``."""
+    start = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        assert time.monotonic() - start < timeout, f"not within {timeout} s: {what}"
         time.sleep(0.02)
+    return time.monotonic() - start
 
 
 def is_gone(pid: int) -> bool:

@@ -25,7 +25,7 @@ from flask import Flask
 from flask_cqlalchemy import Batch, BatchTooLarge, CQLAlchemy
 from flask_cqlalchemy.statements.sizes import MOST_IN_BATCH
 
-from .cql_helpers import application, model, sent
+from .cql_helpers import model, module_fixtures, sent
 
 UTC = datetime.timezone.utc
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
@@ -74,22 +74,7 @@ def define(database: CQLAlchemy) -> CQLAlchemy:
     return db
 
 
-@pytest.fixture(scope="module")
-def cassandra_config(cassandra_config: dict[str, Any]) -> dict[str, Any]:
-    """A keyspace of this module's own; the guardrails are tested elsewhere."""
-    keyspace = f"{cassandra_config['CASSANDRA_KEYSPACE']}_batch"
-    return {**cassandra_config, "CASSANDRA_KEYSPACE": keyspace, "CASSANDRA_GUARDRAILS": "off"}
-
-
-@pytest.fixture(scope="module")
-def database() -> CQLAlchemy:
-    return define(CQLAlchemy())
-
-
-@pytest.fixture(scope="module")
-def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    with application(database, cassandra_config) as app:
-        yield app
+cassandra_config, database, app = module_fixtures(define, CASSANDRA_GUARDRAILS="off")
 
 
 def texts(note: Any) -> dict[int, str | None]:

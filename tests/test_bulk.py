@@ -21,7 +21,7 @@ from flask_cqlalchemy import (
 )
 from flask_cqlalchemy.bulk import BulkResult
 
-from .cql_helpers import application, model, sent, text_of, user_type
+from .cql_helpers import model, module_fixtures, sent, text_of, user_type
 
 
 def define(db: CQLAlchemy) -> CQLAlchemy:
@@ -81,22 +81,7 @@ def define(db: CQLAlchemy) -> CQLAlchemy:
     return db
 
 
-@pytest.fixture(scope="module")
-def cassandra_config(cassandra_config: dict[str, Any]) -> dict[str, Any]:
-    """A keyspace of this module's own; the guardrails are tested elsewhere."""
-    keyspace = f"{cassandra_config['CASSANDRA_KEYSPACE']}_bulk"
-    return {**cassandra_config, "CASSANDRA_KEYSPACE": keyspace, "CASSANDRA_GUARDRAILS": "off"}
-
-
-@pytest.fixture(scope="module")
-def database() -> CQLAlchemy:
-    return define(CQLAlchemy())
-
-
-@pytest.fixture(scope="module")
-def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    with application(database, cassandra_config) as app:
-        yield app
+cassandra_config, database, app = module_fixtures(define, CASSANDRA_GUARDRAILS="off")
 
 
 def items(count: int) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ import pytest
 from cassandra.cqlengine import ValidationError
 from cassandra.cqlengine import columns as cqlengine_columns
 from cassandra.util import Duration
-from flask import Flask
 
 from flask_cqlalchemy import CQLAlchemy, columns
 from flask_cqlalchemy.schemas import schema_for
 
-from .cql_helpers import application
+from .cql_helpers import module_fixtures
 
 db = CQLAlchemy()
 c = db.columns
@@ -39,20 +37,7 @@ class Interval(db.Model):
     past = c.List(c.Duration)
 
 
-@pytest.fixture(scope="module")
-def columns_app(cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    with application(db, cassandra_config) as app:
-        yield app
-
-
-@pytest.fixture
-def database(columns_app: Flask) -> CQLAlchemy:
-    return db
-
-
-@pytest.fixture
-def app(columns_app: Flask) -> Flask:
-    return columns_app
+cassandra_config, database, app = module_fixtures(db)
 
 
 # The table

@@ -43,9 +43,11 @@ from flask_cqlalchemy.query.base import Query
 from flask_cqlalchemy.statements.compiling import is_idempotent
 from flask_cqlalchemy.statements.info import describe
 
+from .local_helpers import wait_until
+
 
 @contextmanager
-def application(config: dict[str, Any], **options: object) -> Iterator[tuple[Flask, CQLAlchemy]]:
+def small_app(config: dict[str, Any], **options: object) -> Iterator[tuple[Flask, CQLAlchemy]]:
     """An application whose view ``/`` reads one row of ``system.local``."""
     db = CQLAlchemy()
     app = Flask(__name__)
@@ -70,15 +72,6 @@ def application(config: dict[str, Any], **options: object) -> Iterator[tuple[Fla
             db.close()
 
 
-def wait_until(condition: Any, seconds: float = 10) -> float:
-    """Return the seconds until ``condition()`` is true; fail after ``seconds``."""
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < seconds, f"not true after {seconds} s"
-        time.sleep(0.05)
-    return time.monotonic() - start
-
-
 def sockets_to(port: int) -> int:
     """Count this process's established connections to ``port``."""
     found = psutil.Process().net_connections(kind="tcp")
@@ -86,7 +79,7 @@ def sockets_to(port: int) -> int:
 
 
 def test_the_first_query_connects(cassandra_config: dict[str, Any]) -> None:
-    with application(cassandra_config) as (app, db):
+    with small_app(cassandra_config) as (app, db):
         with app.app_context():
             assert not db.place().connection.is_open
         assert app.test_client().get("/").status_code == 200
@@ -95,7 +88,7 @@ def test_the_first_query_connects(cassandra_config: dict[str, Any]) -> None:
 
 
 def test_connect_and_close_are_public(cassandra_config: dict[str, Any]) -> None:
-    with application(cassandra_config) as (app, db), app.app_context():
+    with small_app(cassandra_config) as (app, db), app.app_context():
         db.connect()
         first = db.session
         db.close()
@@ -105,7 +98,7 @@ def test_connect_and_close_are_public(cassandra_config: dict[str, Any]) -> None:
 
 
 def test_threads_that_connect_at_once_share_one_session(cassandra_config: dict[str, Any]) -> None:
-    with application(cassandra_config) as (app, db):
+    with small_app(cassandra_config) as (app, db):
         barrier = threading.Barrier(8)
 
         def connect(_: int) -> int:
@@ -121,15 +114,15 @@ def test_fifty_cycles_leak_no_thread_and_no_socket(cassandra_config: dict[str, A
     port = cassandra_config["CASSANDRA_PORT"]
 
     def cycle() -> None:
-        with application(cassandra_config) as (app, db), app.app_context():
+        with small_app(cassandra_config) as (app, db), app.app_context():
             db.connect()
 
     cycle()
     threads, sockets = threading.active_count(), sockets_to(port)
     for _ in range(50):
         cycle()
-    wait_until(lambda: sockets_to(port) <= sockets)
-    wait_until(lambda: threading.active_count() <= threads)
+    wait_until(lambda: sockets_to(port) <= sockets, "the sockets to close")
+    wait_until(lambda: threading.active_count() <= threads, "the threads to end")
 
 
 def test_an_application_that_is_forgotten_closes_its_connections(
@@ -148,7 +141,7 @@ def test_an_application_that_is_forgotten_closes_its_connections(
 
 
 def test_it_is_token_aware_and_keeps_to_the_data_centre(cassandra_config: dict[str, Any]) -> None:
-    with application(cassandra_config, CASSANDRA_LOCAL_DC="dc1") as (app, db), app.app_context():
+    with small_app(cassandra_config, CASSANDRA_LOCAL_DC="dc1") as (app, db), app.app_context():
         profile = db.session.cluster.profile_manager.default
         assert isinstance(profile.load_balancing_policy, TokenAwarePolicy)
         assert isinstance(profile.load_balancing_policy._child_policy, DCAwareRoundRobinPolicy)
@@ -158,7 +151,7 @@ def test_it_is_token_aware_and_keeps_to_the_data_centre(cassandra_config: dict[s
 
 def test_a_wrong_data_centre_is_named(cassandra_config: dict[str, Any]) -> None:
     with (
-        application(cassandra_config, CASSANDRA_LOCAL_DC="dc9") as (app, db),
+        small_app(cassandra_config, CASSANDRA_LOCAL_DC="dc9") as (app, db),
         app.app_context(),
         pytest.raises(ConfigError) as caught,
     ):
@@ -175,7 +168,7 @@ def test_settings_reach_the_driver(cassandra_config: dict[str, Any]) -> None:
         "CASSANDRA_FETCH_SIZE": 123,
         "CASSANDRA_SETUP_KWARGS": {"executor_threads": 1, "protocol_version": 4},
     }
-    with application(config) as (app, db), app.app_context():
+    with small_app(config) as (app, db), app.app_context():
         profile = db.session.cluster.profile_manager.default
         assert profile.consistency_level == ConsistencyLevel.ONE
         assert profile.serial_consistency_level == ConsistencyLevel.LOCAL_SERIAL
@@ -216,7 +209,7 @@ def test_a_refused_connection_is_a_503_that_says_nothing_secret(
     secret = {"CASSANDRA_USERNAME": "app", "CASSANDRA_PASSWORD": "hunter2"}
     config = {**cassandra_config, **secret, "CASSANDRA_PORT": unused_port}
     caplog.set_level(logging.DEBUG)
-    with application(config) as (app, _):
+    with small_app(config) as (app, _):
         response = app.test_client().get("/")
         assert response.status_code == 503
         assert response.headers["Retry-After"] == "2"
@@ -241,7 +234,7 @@ def test_a_silent_host_costs_no_more_than_the_connect_timeout(
             "CASSANDRA_PORT": silent.getsockname()[1],
             "CASSANDRA_CONNECT_TIMEOUT": 0.5,
         }
-        with application(config) as (app, db), app.app_context():
+        with small_app(config) as (app, db), app.app_context():
             start = time.monotonic()
             with pytest.raises(CassandraUnavailable) as caught:
                 db.connect()
@@ -258,7 +251,7 @@ def test_retry_connect_goes_on_until_the_connection_is_closed(
         "CASSANDRA_RETRY_CONNECT": True,
         "CASSANDRA_CONNECT_TIMEOUT": 30,
     }
-    with application(config) as (app, db), app.app_context(), ThreadPoolExecutor(1) as pool:
+    with small_app(config) as (app, db), app.app_context(), ThreadPoolExecutor(1) as pool:
 
         def connect() -> str:
             with app.app_context(), pytest.raises(CassandraUnavailable) as caught:
@@ -281,7 +274,7 @@ def test_without_retry_connect_the_first_failure_is_the_answer(
         "CASSANDRA_PORT": unused_port,
         "CASSANDRA_CONNECT_TIMEOUT": 30,
     }
-    with application(config) as (app, db), app.app_context():
+    with small_app(config) as (app, db), app.app_context():
         start = time.monotonic()
         with pytest.raises(CassandraUnavailable):
             db.connect()
@@ -308,7 +301,7 @@ def _in_child(work: Any) -> str:
 
 
 def test_a_forked_child_has_a_connection_of_its_own(cassandra_config: dict[str, Any]) -> None:
-    with application(cassandra_config) as (app, db), app.app_context():
+    with small_app(cassandra_config) as (app, db), app.app_context():
         parent = db.session
         port = cassandra_config["CASSANDRA_PORT"]
 
@@ -335,7 +328,7 @@ def test_a_forked_child_has_a_connection_of_its_own(cassandra_config: dict[str, 
 
 
 def test_children_and_parent_query_at_once(cassandra_config: dict[str, Any]) -> None:
-    with application(cassandra_config) as (app, db), app.app_context():
+    with small_app(cassandra_config) as (app, db), app.app_context():
         db.connect()
 
         def query() -> int:
@@ -351,7 +344,7 @@ def test_children_and_parent_query_at_once(cassandra_config: dict[str, Any]) -> 
 
 def test_a_child_of_an_eager_application_reconnects(cassandra_config: dict[str, Any]) -> None:
     with (
-        application(cassandra_config, CASSANDRA_LAZY_CONNECT=False) as (app, db),
+        small_app(cassandra_config, CASSANDRA_LAZY_CONNECT=False) as (app, db),
         app.app_context(),
     ):
         assert db.place().connection.is_open
@@ -359,7 +352,7 @@ def test_a_child_of_an_eager_application_reconnects(cassandra_config: dict[str, 
 
 
 def test_a_statement_that_takes_too_long_is_a_503(cassandra_config: dict[str, Any]) -> None:
-    with application(cassandra_config) as (app, db), app.app_context():
+    with small_app(cassandra_config) as (app, db), app.app_context():
         connection = db.place().connection
         read = SimpleStatement("SELECT * FROM system.local", is_idempotent=True)
         with pytest.raises(RequestTimedOut) as caught:
@@ -487,12 +480,12 @@ def test_an_application_that_starts_without_cassandra_finds_it_later(
     own_cluster: LocalCluster,
 ) -> None:
     own_cluster.kill(1)
-    with application(config_of(own_cluster)) as (app, _):
+    with small_app(config_of(own_cluster)) as (app, _):
         client = app.test_client()
         assert ask(client) == 503
         assert client.get("/plain").status_code == 200
         own_cluster.restart(1)
-        assert wait_until(lambda: ask(client) == 200) < 5
+        assert wait_until(lambda: ask(client) == 200, "an answer") < 5
 
 
 @pytest.mark.slow
@@ -501,7 +494,7 @@ def test_retry_connect_finds_a_node_that_comes_up(own_cluster: LocalCluster) -> 
     own_cluster.kill(1)
     retry = {"CASSANDRA_RETRY_CONNECT": True, "CASSANDRA_CONNECT_TIMEOUT": 60}
     with (
-        application(config_of(own_cluster), **retry) as (app, _),
+        small_app(config_of(own_cluster), **retry) as (app, _),
         ThreadPoolExecutor(1) as pool,
     ):
         answer = pool.submit(ask, app.test_client())
@@ -512,19 +505,19 @@ def test_retry_connect_finds_a_node_that_comes_up(own_cluster: LocalCluster) -> 
 @pytest.mark.slow
 @pytest.mark.alone
 def test_an_application_outlives_the_loss_of_cassandra(own_cluster: LocalCluster) -> None:
-    with application(config_of(own_cluster), CASSANDRA_REQUEST_TIMEOUT=2) as (app, _):
+    with small_app(config_of(own_cluster), CASSANDRA_REQUEST_TIMEOUT=2) as (app, _):
         client = app.test_client()
         assert ask(client) == 200
         own_cluster.kill(1)
-        wait_until(lambda: ask(client) == 503)
+        wait_until(lambda: ask(client) == 503, "the loss to be seen")
         own_cluster.restart(1)
-        assert wait_until(lambda: ask(client) == 200) < 5
+        assert wait_until(lambda: ask(client) == 200, "an answer") < 5
 
 
 @pytest.mark.slow
 @pytest.mark.alone
 def test_a_frozen_node_costs_no_more_than_the_request_timeout(own_cluster: LocalCluster) -> None:
-    with application(config_of(own_cluster), CASSANDRA_REQUEST_TIMEOUT=1) as (app, _):
+    with small_app(config_of(own_cluster), CASSANDRA_REQUEST_TIMEOUT=1) as (app, _):
         client = app.test_client()
         assert ask(client) == 200
         own_cluster.pause(1)
@@ -535,4 +528,4 @@ def test_a_frozen_node_costs_no_more_than_the_request_timeout(own_cluster: Local
             assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
         finally:
             own_cluster.resume(1)
-        assert wait_until(lambda: ask(client) == 200) < 5
+        assert wait_until(lambda: ask(client) == 200, "an answer") < 5

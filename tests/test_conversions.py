@@ -9,35 +9,24 @@ import math
 import random
 import uuid
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from cassandra import util
 from cassandra.cqlengine import ValidationError
-from flask import Flask
 
 from flask_cqlalchemy import CQLAlchemy
 from flask_cqlalchemy.mapping.conversions import as_stored
 from flask_cqlalchemy.protocol import OutOfRangeTimestamp
 
-from .cql_helpers import application, model, user_type
+from .cql_helpers import model, module_fixtures, user_type
 
 UTC = datetime.timezone.utc
 EPOCH = datetime.datetime(1970, 1, 1)
 
 
-@pytest.fixture(scope="module")
-def cassandra_config(cassandra_config: dict[str, Any]) -> dict[str, Any]:
-    """A keyspace of this module's own."""
-    keyspace = f"{cassandra_config['CASSANDRA_KEYSPACE']}_values"
-    return {**cassandra_config, "CASSANDRA_KEYSPACE": keyspace, "CASSANDRA_GUARDRAILS": "off"}
-
-
-@pytest.fixture(scope="module")
-def database() -> CQLAlchemy:
-    db = CQLAlchemy()
-
+def define(db: CQLAlchemy) -> CQLAlchemy:
     class Span(db.UserType):
         start = db.columns.DateTime()
         note = db.columns.Text()
@@ -79,10 +68,7 @@ def database() -> CQLAlchemy:
     return db
 
 
-@pytest.fixture(scope="module")
-def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    with application(database, cassandra_config) as app:
-        yield app
+cassandra_config, database, app = module_fixtures(define, CASSANDRA_GUARDRAILS="off")
 
 
 def moment(milliseconds: int) -> datetime.datetime:

@@ -13,23 +13,13 @@ from flask import Flask
 from flask_cqlalchemy import CQLAlchemy, GuardrailError
 from flask_cqlalchemy.errors import GuardrailWarning
 
-from .cql_helpers import application, model, sent
+from .cql_helpers import model, module_fixtures, sent
 
 # The applications of ``rails`` write over connections of their own.
 pytestmark = pytest.mark.cassandra_writes_elsewhere
 
 
-@pytest.fixture(scope="module")
-def cassandra_config(cassandra_config: dict[str, Any]) -> dict[str, Any]:
-    """A keyspace of this module's own."""
-    keyspace = f"{cassandra_config['CASSANDRA_KEYSPACE']}_rails"
-    return {**cassandra_config, "CASSANDRA_KEYSPACE": keyspace, "CASSANDRA_GUARDRAILS": "off"}
-
-
-@pytest.fixture(scope="module")
-def database() -> CQLAlchemy:
-    db = CQLAlchemy()
-
+def define(db: CQLAlchemy) -> CQLAlchemy:
     class Post(db.Model):
         blog = db.columns.Text(partition_key=True)
         id = db.columns.Integer(primary_key=True)
@@ -42,10 +32,7 @@ def database() -> CQLAlchemy:
     return db
 
 
-@pytest.fixture(scope="module")
-def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    with application(database, cassandra_config) as app:
-        yield app
+cassandra_config, database, app = module_fixtures(define, CASSANDRA_GUARDRAILS="off")
 
 
 Rails = Callable[[Any], Flask]

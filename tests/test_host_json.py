@@ -8,7 +8,7 @@ import enum
 import json
 import math
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from functools import cache
@@ -43,7 +43,7 @@ from flask_cqlalchemy.protocol import OutOfRangeTimestamp, UndecodableValue
 from flask_cqlalchemy.rows import write
 from flask_cqlalchemy.schemas import schema_for
 
-from .cql_helpers import application, sent
+from .cql_helpers import module_fixtures, sent
 
 db = CQLAlchemy()
 c = db.columns
@@ -850,22 +850,7 @@ def test_bytes_that_make_no_value_are_not_written_in_parts(act: Callable[[Any], 
 # A page, of a table that is there
 
 
-@pytest.fixture(scope="module")
-def pages_app(cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    keyspace = f"{cassandra_config['CASSANDRA_KEYSPACE']}_host_json"
-    config = {**CONFIG, **cassandra_config, "CASSANDRA_KEYSPACE": keyspace}
-    with application(db, {**config, "CASSANDRA_GUARDRAILS": "off"}) as app:
-        yield app
-
-
-@pytest.fixture
-def database() -> CQLAlchemy:
-    return db
-
-
-@pytest.fixture
-def app(pages_app: Flask) -> Flask:
-    return pages_app
+cassandra_config, database, app = module_fixtures(db, **CONFIG, CASSANDRA_GUARDRAILS="off")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from flask import Flask
 
 from flask_cqlalchemy import CQLAlchemy, before_statement
 
-from .cql_helpers import application, sent, text_of
+from .cql_helpers import module_fixtures, sent, text_of
 
 db = CQLAlchemy()
 
@@ -67,22 +67,7 @@ class Watched(db.Model):
     told = db.columns.Set(Told)
 
 
-@pytest.fixture(scope="module")
-def cassandra_config(cassandra_config: dict[str, Any]) -> dict[str, Any]:
-    """A keyspace of this module's own."""
-    keyspace = f"{cassandra_config['CASSANDRA_KEYSPACE']}_rows"
-    return {**cassandra_config, "CASSANDRA_KEYSPACE": keyspace, "CASSANDRA_GUARDRAILS": "off"}
-
-
-@pytest.fixture(scope="module")
-def database() -> CQLAlchemy:
-    return db
-
-
-@pytest.fixture(scope="module")
-def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    with application(database, cassandra_config) as app:
-        yield app
+cassandra_config, database, app = module_fixtures(db, CASSANDRA_GUARDRAILS="off")
 
 
 FULL: dict[str, Any] = {

@@ -96,7 +96,7 @@ class Broken(db.Model):
 
 
 @pytest.fixture(scope="module")
-def json_app(cassandra_config: dict[str, Any]) -> Iterator[Flask]:
+def app(cassandra_config: dict[str, Any]) -> Iterator[Flask]:
     with application(db, {**cassandra_config, "SECRET_KEY": "seals cursors"}) as app:
         app.add_url_rule("/in/list", "in list", lambda: list(Ship.objects))
         app.add_url_rule("/in/dict", "in dict", lambda: {"ship": Ship.objects.first()})
@@ -106,16 +106,6 @@ def json_app(cassandra_config: dict[str, Any]) -> Iterator[Flask]:
             lambda: Ship.objects(fleet="survey").paginate(per_page=1).to_response(),
         )
         yield app
-
-
-@pytest.fixture
-def database(json_app: Flask) -> CQLAlchemy:
-    return db
-
-
-@pytest.fixture
-def app(json_app: Flask) -> Flask:
-    return json_app
 
 
 def launch(number: int = 1, **values: Any) -> Any:

@@ -87,31 +87,35 @@ def test_a_client_with_other_options_is_refused(cluster: LocalCluster) -> None:
     assert cluster.status().leases == 1
 
 
-@pytest.mark.slow
-def test_a_killed_node_is_down_until_the_next_start(cluster: LocalCluster) -> None:
-    (pid,) = cluster.pids
-    cluster.kill(1)
+@pytest.fixture
+def stub_cluster(tmp_path: Path) -> Iterator[LocalCluster]:
+    """A cluster whose node only listens, for what is the same with any program."""
+    with stub(tmp_path) as cluster:
+        yield cluster
+
+
+def test_a_killed_node_is_down_until_the_next_start(stub_cluster: LocalCluster) -> None:
+    (pid,) = stub_cluster.pids
+    stub_cluster.kill(1)
     assert pid is not None
     assert is_gone(pid)
-    (node,) = cluster.status().nodes
+    (node,) = stub_cluster.status().nodes
     assert (node.state, node.pid, node.memory) == ("down", None, None)
-    cluster.start()
-    assert cluster.status().nodes[0].state == "up"
+    stub_cluster.start()
+    assert stub_cluster.status().nodes[0].state == "up"
 
 
-@pytest.mark.slow
-def test_a_crashed_node_is_started_again_for_another_client(cluster: LocalCluster) -> None:
-    cluster.kill(1)
-    with LocalCluster(directory=cluster.directory) as other:
-        assert other.pids == cluster.pids != [None]
+def test_a_crashed_node_is_started_again_for_another_client(stub_cluster: LocalCluster) -> None:
+    stub_cluster.kill(1)
+    with stub(stub_cluster.directory) as other:
+        assert other.pids == stub_cluster.pids != [None]
 
 
-@pytest.mark.slow
-def test_killing_a_node_that_is_down_is_an_error(cluster: LocalCluster) -> None:
-    cluster.kill(1)
-    with pytest.raises(LocalClusterError, match=rf"^Node 1 of {cluster.directory} is down\.$"):
-        cluster.kill(1)
-    cluster.restart(1)
+def test_killing_a_node_that_is_down_is_an_error(stub_cluster: LocalCluster) -> None:
+    stub_cluster.kill(1)
+    with pytest.raises(LocalClusterError, match=rf"^Node 1 of {stub_cluster.directory} is down\.$"):
+        stub_cluster.kill(1)
+    stub_cluster.restart(1)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from cassandra import ConsistencyLevel, ProtocolVersion, cqltypes
+from cassandra import ConsistencyLevel, ProtocolVersion, ReadFailure, cqltypes
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
 from cassandra.column_encryption.policies import AES256ColumnEncryptionPolicy
 from cassandra.cqlengine import columns
@@ -900,8 +900,13 @@ def check_row(row: dict[str, Any]) -> None:
         assert value in (None, expected), (name, value)
 
 
-def alter_while_reading(session: Session, name: str, rounds: int) -> list[int]:
-    """Add and drop columns while six threads read, and return how many rows each has read."""
+def alter_while_reading(
+    session: Session, name: str, rounds: int, passed_over: tuple[type[Exception], ...] = ()
+) -> list[int]:
+    """Add and drop columns while six threads read, and return how many rows each has read.
+
+    :param passed_over: Cassandra's refusals after which a thread reads on.
+    """
     for key in range(8):
         session.execute(f"INSERT INTO {name} (id, x) VALUES ({key}, 'text {key}')")
     statement = session.prepare(f"SELECT * FROM {name} WHERE id = ?")
@@ -912,7 +917,10 @@ def alter_while_reading(session: Session, name: str, rounds: int) -> list[int]:
         count = 0
         while not done.is_set():
             for key in range(8):
-                row = session.execute(statement, (key,), timeout=30).one()
+                try:
+                    row = session.execute(statement, (key,), timeout=30).one()
+                except passed_over:
+                    continue
                 assert row["id"] == key
                 check_row(row)
                 count += 1
@@ -965,6 +973,9 @@ def test_three_nodes_that_learn_of_a_change_one_by_one_give_right_rows(
         )
         session.execute("CREATE TABLE proto_three.t (id int PRIMARY KEY, x text)", timeout=60)
         recorder = Recorder().attach(session)
-        assert all(alter_while_reading(session, "proto_three.t", rounds=8))
+        # A node may ask another that has not learned of the column yet, which fails on its name:
+        # "Unknown column t_4 during deserialization" in that node's log.
+        read = alter_while_reading(session, "proto_three.t", 8, passed_over=(ReadFailure,))
+        assert all(read)
     assert any(flags & METADATA_CHANGED for flags in recorder.flags)
     assert sum(bool(flags & NO_METADATA) for flags in recorder.flags) > len(recorder.flags) / 2

@@ -40,7 +40,7 @@ from flask_cqlalchemy.json import CassandraJSONProvider
 from flask_cqlalchemy.protocol import OutOfRangeTimestamp, UndecodableValue
 from flask_cqlalchemy.schemas import Schema, schema_class_for, schema_for
 
-from .cql_helpers import application
+from .cql_helpers import module_fixtures
 
 #: While hypothesis draws values, the driver's threads may draw random numbers, too.
 pytestmark = pytest.mark.filterwarnings(
@@ -755,22 +755,9 @@ def each_exactly(row: Mapping[str, Any]) -> dict[str, Any]:
 # The database
 
 
-@pytest.fixture(scope="module")
-def cassandra_config(cassandra_config: dict[str, Any]) -> dict[str, Any]:
-    """A keyspace of this module's own."""
-    keyspace = f"{cassandra_config['CASSANDRA_KEYSPACE']}_round_trip"
-    return {**cassandra_config, "CASSANDRA_KEYSPACE": keyspace, "CASSANDRA_GUARDRAILS": "off"}
-
-
-@pytest.fixture(scope="module")
-def database() -> CQLAlchemy:
-    return db
-
-
-@pytest.fixture(scope="module")
-def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    with application(database, {**cassandra_config, "SECRET_KEY": "of the tests"}) as app:
-        yield app
+cassandra_config, database, app = module_fixtures(
+    db, CASSANDRA_GUARDRAILS="off", SECRET_KEY="of the tests"
+)
 
 
 @pytest.fixture(scope="module")

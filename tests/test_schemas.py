@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import weakref
 from collections import namedtuple
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,7 +13,6 @@ import marshmallow
 import pytest
 from cassandra.cqlengine import ValidationError as CQLEngineValidationError
 from cassandra.cqlengine.query import ContextQuery
-from flask import Flask
 from marshmallow import ValidationError, fields, post_dump, post_load, validate
 
 from flask_cqlalchemy import CQLAlchemy
@@ -22,7 +20,7 @@ from flask_cqlalchemy.columns import ColumnField
 from flask_cqlalchemy.protocol import UndecodableValue
 from flask_cqlalchemy.schemas import field_for, schema_class_for, schema_for
 
-from .cql_helpers import application
+from .cql_helpers import module_fixtures
 
 db = CQLAlchemy()
 c = db.columns
@@ -83,20 +81,7 @@ class Account(db.Model):
     level = c.Integer()
 
 
-@pytest.fixture(scope="module")
-def schema_app(cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    with application(db, {**cassandra_config, "SECRET_KEY": "seals cursors"}) as app:
-        yield app
-
-
-@pytest.fixture
-def database(schema_app: Flask) -> CQLAlchemy:
-    return db
-
-
-@pytest.fixture
-def app(schema_app: Flask) -> Flask:
-    return schema_app
+cassandra_config, database, app = module_fixtures(db, SECRET_KEY="seals cursors")
 
 
 def auto(model: type[Any], **meta: Any) -> type[Any]:

@@ -26,20 +26,10 @@ from flask_cqlalchemy import (
 from flask_cqlalchemy.signals import Outcome
 from flask_cqlalchemy.statements.info import StatementInfo
 
-from .cql_helpers import application, model, sent
+from .cql_helpers import model, module_fixtures, sent
 
 
-@pytest.fixture(scope="module")
-def cassandra_config(cassandra_config: dict[str, Any]) -> dict[str, Any]:
-    """A keyspace of this module's own."""
-    keyspace = f"{cassandra_config['CASSANDRA_KEYSPACE']}_signals"
-    return {**cassandra_config, "CASSANDRA_KEYSPACE": keyspace, "CASSANDRA_GUARDRAILS": "off"}
-
-
-@pytest.fixture(scope="module")
-def database() -> CQLAlchemy:
-    db = CQLAlchemy()
-
+def define(db: CQLAlchemy) -> CQLAlchemy:
     class Post(db.Model):
         blog = db.columns.Text(partition_key=True)
         id = db.columns.Integer(primary_key=True)
@@ -52,10 +42,7 @@ def database() -> CQLAlchemy:
     return db
 
 
-@pytest.fixture(scope="module")
-def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    with application(database, cassandra_config) as app:
-        yield app
+cassandra_config, database, app = module_fixtures(define, CASSANDRA_GUARDRAILS="off")
 
 
 @pytest.fixture(autouse=True)

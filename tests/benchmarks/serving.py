@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.integration.processes import Program, program
+from tests.integration.processes import Program, module_running
 
 from .children import run_module
 from .gunicorn_app import ROWS_OF_A_VIEW
@@ -90,7 +90,9 @@ def _run(setting: Setting, kind: str, view: View = _ONE_ROW) -> Row:
     application = f"{__package__}.gunicorn_app:create_app()"
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory) / "log"
-        with program([*arguments, application], setting.place.config, log, port=port) as server:
+        with module_running(
+            [*arguments, application], setting.place.config, log, port=port
+        ) as server:
             samples = _measure(setting, server, port, view.folder)
     return make_row(
         f"{view.name} under gunicorn, {kind}",

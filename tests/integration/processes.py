@@ -71,7 +71,7 @@ class Program:
 
 
 @contextmanager
-def program(
+def module_running(
     arguments: list[str], config: Mapping[str, object], log: Path, *, port: int, cwd: Path = ROOT
 ) -> Iterator[Program]:
     """Run ``python -m <arguments>`` until the block ends."""

@@ -15,7 +15,7 @@ import pytest
 
 from examples.tumblelog import create_app
 
-from .processes import ROOT, Program, program
+from .processes import ROOT, Program, module_running
 
 TUMBLELOG = "examples.tumblelog:create_app()"
 
@@ -84,7 +84,9 @@ def test_gunicorn_with_two_workers_and_threads(
     config: dict[str, Any], tmp_path: Path, port: int, options: list[str]
 ) -> None:
     arguments = ["gunicorn", "--workers", "2", "--threads", "4", "--bind", f"127.0.0.1:{port}"]
-    with program([*arguments, *options, TUMBLELOG], config, tmp_path / "log", port=port) as server:
+    with module_running(
+        [*arguments, *options, TUMBLELOG], config, tmp_path / "log", port=port
+    ) as server:
         check_pages(server, f"gunicorn-{len(options)}")
 
         check_connections(server, config)
@@ -107,7 +109,7 @@ def test_a_query_in_the_parent_before_the_fork(
     (tmp_path / "connected.py").write_text(QUERY_FIRST)
     arguments = ["gunicorn", "--preload", "--workers", "2", "--bind", f"127.0.0.1:{port}"]
     path = ["--pythonpath", f"{tmp_path},{ROOT}"]
-    with program(
+    with module_running(
         [*arguments, *path, "connected:app"], config, tmp_path / "log", port=port
     ) as server:
         check_pages(server, "forked")
@@ -121,7 +123,7 @@ def test_a_query_in_the_parent_before_the_fork(
 
 def test_gunicorn_with_gevent(config: dict[str, Any], tmp_path: Path, port: int) -> None:
     arguments = ["gunicorn", "-k", "gevent", "--workers", "2", "--bind", f"127.0.0.1:{port}"]
-    with program([*arguments, TUMBLELOG], config, tmp_path / "log", port=port) as server:
+    with module_running([*arguments, TUMBLELOG], config, tmp_path / "log", port=port) as server:
         check_pages(server, "gevent")
 
 
@@ -129,7 +131,7 @@ def test_gunicorn_with_gevent_and_preload_stops_with_the_reason(
     config: dict[str, Any], tmp_path: Path, port: int
 ) -> None:
     arguments = ["gunicorn", "--preload", "-k", "gevent", "--bind", f"127.0.0.1:{port}"]
-    with program([*arguments, TUMBLELOG], config, tmp_path / "log", port=port) as server:
+    with module_running([*arguments, TUMBLELOG], config, tmp_path / "log", port=port) as server:
         assert server.process.wait(30) != 0
         assert (
             "ConfigError: The Cassandra driver was imported before gevent replaced the sockets, "
@@ -153,7 +155,7 @@ def test_the_reloader_keeps_the_node(tmp_path: Path, port: int) -> None:
         "PYTHONPATH": str(ROOT),
     }
     arguments = ["flask", "--app", "examples.tumblelog", "run", "--debug", "--port", str(port)]
-    with program(arguments, config, tmp_path / "log", port=port, cwd=tmp_path) as server:
+    with module_running(arguments, config, tmp_path / "log", port=port, cwd=tmp_path) as server:
         check_pages(server, "before-the-edit")
         node = LocalCluster(directory=directory).pids
         (serving,) = server.children()
@@ -175,7 +177,7 @@ def test_a_worker_leaves_no_socket_of_its_parent_open(
     (tmp_path / "connected.py").write_text(QUERY_FIRST)
     arguments = ["gunicorn", "--preload", "--workers", "1", "--bind", f"127.0.0.1:{port}"]
     path = ["--pythonpath", f"{tmp_path},{ROOT}"]
-    with program(
+    with module_running(
         [*arguments, *path, "connected:app"], config, tmp_path / "log", port=port
     ) as server:
         server.wait(lambda: server.client().get("/")[0] == 200)

@@ -11,7 +11,7 @@ import pytest
 
 from flask_cqlalchemy import LocalCluster
 
-from .processes import Program, program
+from .processes import Program, module_running
 
 pytestmark = pytest.mark.slow
 
@@ -44,13 +44,13 @@ def test_a_killed_pytest_leaves_no_node_and_the_next_run_works(tmp_path: Path) -
     (tmp_path / "wait").touch()
     arguments = ["pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'base'}"]
     pid_file = tmp_path / "pid"
-    with program(arguments, {}, tmp_path / "log", port=0, cwd=tmp_path) as running:
+    with module_running(arguments, {}, tmp_path / "log", port=0, cwd=tmp_path) as running:
         running.wait(pid_file.exists)
         running.wait(lambda: pid_file.read_text())
         kill(running)
     assert_gone(int(pid_file.read_text()))
     (tmp_path / "wait").unlink()
-    with program(arguments, {}, tmp_path / "log", port=0, cwd=tmp_path) as running:
+    with module_running(arguments, {}, tmp_path / "log", port=0, cwd=tmp_path) as running:
         assert running.process.wait(60) == 0
         assert "1 passed" in running.output
     assert_gone(int(pid_file.read_text()))
@@ -63,14 +63,14 @@ def test_a_killed_flask_run_leaves_no_node_and_the_next_run_works(tmp_path: Path
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     arguments = ["flask", "--app", "examples.tumblelog", "run", "--port", str(port)]
-    with program(arguments, config, tmp_path / "log", port=port) as server:
+    with module_running(arguments, config, tmp_path / "log", port=port) as server:
         server.wait(lambda: server.client().get("/")[0] == 200)
         server.client().post("/posts/new", slug="kept", title="Kept", body="Still here.")
         (pid,) = LocalCluster(directory=directory).pids
         kill(server)
     assert pid is not None
     assert_gone(pid)
-    with program(arguments, config, tmp_path / "log", port=port) as server:
+    with module_running(arguments, config, tmp_path / "log", port=port) as server:
         server.wait(lambda: server.client().get("/kept")[0] == 200)
         (pid,) = LocalCluster(directory=directory).pids
     assert pid is not None

@@ -8,20 +8,19 @@ import json
 import math
 import sys
 import uuid
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from flask import Flask
 from marshmallow import ValidationError
 
 from flask_cqlalchemy import CQLAlchemy
 from flask_cqlalchemy.errors import InvalidJSON
 from flask_cqlalchemy.schemas import schema_for
 
-from .cql_helpers import application, model
+from .cql_helpers import model, module_fixtures
+from .every_type import columns_of_every_type
 
 schemas = CQLAlchemy()
 c = schemas.columns
@@ -38,36 +37,18 @@ class Trip(schemas.UserType):
     stops = c.List(c.UserDefinedType(Place))
 
 
-class Every(schemas.Model):
-    id = c.Integer(primary_key=True)
-    c_ascii = c.Ascii()
-    c_bigint = c.BigInt()
-    c_blob = c.Blob()
-    c_boolean = c.Boolean()
-    c_date = c.Date()
-    c_datetime = c.DateTime()
-    c_decimal = c.Decimal()
-    c_double = c.Double()
-    c_duration = c.Duration()
-    c_float = c.Float()
-    c_inet = c.Inet()
-    c_integer = c.Integer()
-    c_list = c.List(c.Integer)
-    c_map = c.Map(c.Text, c.Integer)
-    c_set = c.Set(c.Text)
-    c_smallint = c.SmallInt()
-    c_text = c.Text()
-    c_time = c.Time()
-    c_timeuuid = c.TimeUUID()
-    c_tinyint = c.TinyInt()
-    c_tuple = c.Tuple(c.Integer, c.Text)
-    c_udt = c.UserDefinedType(Place)
-    c_uuid = c.UUID()
-    c_varint = c.VarInt()
-    c_vector = c.Vector(2)
-    c_trip = c.UserDefinedType(Trip)
-    c_lists = c.Map(c.Text, c.List(c.Integer))
-    c_places = c.List(c.UserDefinedType(Place))
+Every: Any = type(schemas.Model)(
+    "Every",
+    (schemas.Model,),
+    {
+        "id": c.Integer(primary_key=True),
+        **columns_of_every_type(Place),
+        "c_vector": c.Vector(2),
+        "c_trip": c.UserDefinedType(Trip),
+        "c_lists": c.Map(c.Text, c.List(c.Integer)),
+        "c_places": c.List(c.UserDefinedType(Place)),
+    },
+)
 
 
 class Maps(schemas.Model):
@@ -1014,17 +995,7 @@ class Price(rows.Model):
     atoms = c.VarInt()
 
 
-@pytest.fixture(scope="module")
-def rows_app(cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    keyspace = f"{cassandra_config['CASSANDRA_KEYSPACE']}_bad_json"
-    config = {**cassandra_config, "CASSANDRA_KEYSPACE": keyspace, "CASSANDRA_GUARDRAILS": "off"}
-    with application(rows, config) as app:
-        yield app
-
-
-@pytest.fixture
-def app(rows_app: Flask) -> Flask:
-    return rows_app
+cassandra_config, database, app = module_fixtures(rows, CASSANDRA_GUARDRAILS="off")
 
 
 AT = datetime(2030, 1, 1, 12, 30, 0, 5_000)

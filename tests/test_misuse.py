@@ -6,7 +6,7 @@ import datetime
 import decimal
 import math
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,55 +15,22 @@ from cassandra.cqlengine import CQLEngineException, ValidationError
 from cassandra.cqlengine.models import ModelDefinitionException
 from cassandra.cqlengine.operators import QueryOperatorException
 from cassandra.cqlengine.query import QueryException
-from flask import Flask
 
 from flask_cqlalchemy import BulkError, CQLAlchemy, SchemaError
 
-from .cql_helpers import application, model, sent
+from .cql_helpers import model, module_fixtures, sent
+from .every_type import columns_of_every_type
 
 
-@pytest.fixture(scope="module")
-def cassandra_config(cassandra_config: dict[str, Any]) -> dict[str, Any]:
-    """A keyspace of this module's own."""
-    keyspace = f"{cassandra_config['CASSANDRA_KEYSPACE']}_bad"
-    return {**cassandra_config, "CASSANDRA_KEYSPACE": keyspace, "CASSANDRA_GUARDRAILS": "off"}
-
-
-@pytest.fixture(scope="module")
-def database() -> CQLAlchemy:
-    db = CQLAlchemy()
+def define(db: CQLAlchemy) -> CQLAlchemy:
     c = db.columns
 
     class Place(db.UserType):
         street = c.Text()
         number = c.Integer()
 
-    class Every(db.Model):
-        id = c.Integer(primary_key=True)
-        c_ascii = c.Ascii()
-        c_bigint = c.BigInt()
-        c_blob = c.Blob()
-        c_boolean = c.Boolean()
-        c_date = c.Date()
-        c_datetime = c.DateTime()
-        c_decimal = c.Decimal()
-        c_double = c.Double()
-        c_duration = c.Duration()
-        c_float = c.Float()
-        c_inet = c.Inet()
-        c_integer = c.Integer()
-        c_list = c.List(c.Integer)
-        c_map = c.Map(c.Text, c.Integer)
-        c_set = c.Set(c.Text)
-        c_smallint = c.SmallInt()
-        c_text = c.Text()
-        c_time = c.Time()
-        c_timeuuid = c.TimeUUID()
-        c_tinyint = c.TinyInt()
-        c_tuple = c.Tuple(c.Integer, c.Text)
-        c_uuid = c.UUID()
-        c_varint = c.VarInt()
-        c_udt = c.UserDefinedType(Place)
+    body = {"id": c.Integer(primary_key=True), **columns_of_every_type(Place)}
+    type(db.Model)("Every", (db.Model,), body)
 
     class Visits(db.Model):
         page = c.Text(primary_key=True)
@@ -78,10 +45,7 @@ def database() -> CQLAlchemy:
     return db
 
 
-@pytest.fixture(scope="module")
-def app(database: CQLAlchemy, cassandra_config: dict[str, Any]) -> Iterator[Flask]:
-    with application(database, cassandra_config) as app:
-        yield app
+cassandra_config, database, app = module_fixtures(define, CASSANDRA_GUARDRAILS="off")
 
 
 # Values
