@@ -111,23 +111,19 @@ class Database:
 
     def has_app(self) -> bool:
         """Return whether a query would find an application."""
-        return self._app is not None or (has_app_context() and self._current_app in self._states)
-
-    @property
-    def _current_app(self) -> Flask:
-        return current_app._get_current_object()  # type: ignore[attr-defined, no-any-return]
+        return self._app is not None or (has_app_context() and _application() in self._states)
 
     @property
     def _state(self) -> AppState:
         if has_app_context():
-            state = self._states.get(current_app._get_current_object())  # type: ignore[attr-defined]
+            state = self._states.get(_application())
             if state is not None:
                 return state
         if self._app is not None:
             return self._states[self._app]
         if has_app_context():
             raise NoAppError(
-                f"The application {self._current_app.name!r} has not been set up with this "
+                f"The application {_application().name!r} has not been set up with this "
                 "CQLAlchemy object: was db.init_app(app) forgotten?"
             )
         raise NoAppError(
@@ -231,6 +227,11 @@ class Database:
             yield
         finally:
             _keyspaces.reset(token)
+
+
+def _application() -> Flask:
+    """Return the application itself, in place of Flask's proxy for it."""
+    return current_app._get_current_object()  # type: ignore[attr-defined, no-any-return]
 
 
 def keyspace_name(name: str) -> str:

@@ -128,6 +128,7 @@ SET_LATER = {
         *{name for name in members_of(OTHERS["DMLQuery"]) if name.startswith("_")},
     },
     "Model": {
+        "__bind_key__",
         "__mapper__",
         "_values",
         "_is_persisted",

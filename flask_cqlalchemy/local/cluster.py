@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Settled:
     """What a start has settled before the first process.
 
     :ivar cassandra: None where another program stands for it (``LocalOptions.program``).
@@ -73,7 +73,7 @@ class Nodes:
     def __init__(self, directory: Path, report: Callable[[Stage], None]) -> None:
         self._directory = directory
         self._report = report
-        self._plan: _Plan | None = None
+        self._settled: _Settled | None = None
         self._processes: tuple[NodeProcess, ...] = ()
         self._archiving: asyncio.Task[None] | None = None
         self._locks = PortLocks()
@@ -93,8 +93,8 @@ class Nodes:
             directory's data does not fit ``settings``, or when a node does not come up.
         """
         async with self._changing:
-            if self._plan is not None and self.any_alive:
-                if difference := self._plan.settings.difference(settings):
+            if self._settled is not None and self.any_alive:
+                if difference := self._settled.settings.difference(settings):
                     raise LocalClusterError(
                         f"The Cassandra in {self._directory} runs with {difference}. Start it with "
                         "the same options, stop it first (flask cassandra stop), or use another "
@@ -125,7 +125,7 @@ class Nodes:
         cassandra = None if settings.program else await self._find_cassandra()
         made = self._choose_ports(settings, made, [place.address for place in places])
         made.write(self._directory)
-        self._plan = _Plan(settings, made, cassandra)
+        self._settled = _Settled(settings, made, cassandra)
         self._processes = tuple(NodeProcess(place, made.port) for place in places)
 
     async def _find_cassandra(self) -> _Cassandra:
@@ -170,42 +170,44 @@ class Nodes:
         )
 
     async def _start_processes(self, down: list[NodeProcess]) -> None:
-        plan = self._planned()
+        settled = self._expect_settled()
         # The others learn the ring from the seed, so it has to be there before them.
         seeds = [process for process in down if process.node.number == 1]
         others = [process for process in down if process.node.number != 1]
         for group in (seeds, others):
             for process in group:
-                self._report(Stage(f"Starting node {process.node.number} of {plan.settings.nodes}"))
+                self._report(
+                    Stage(f"Starting node {process.node.number} of {settled.settings.nodes}")
+                )
                 await self._spawn(process)
             for process in group:
                 await process.wait_until_accepting()
         self._report(Stage("Waiting until the cluster is ready"))
         await self._until_ready(down)
-        if plan.settings.auth and not plan.made.auth_ready:
-            self._plan = replace(plan, made=replace(plan.made, auth_ready=True))
-            self._plan.made.write(self._directory)
-        if self._archiving is None and plan.cassandra is not None:
-            self._archiving = asyncio.create_task(plan.cassandra.archive.make())
+        if settled.settings.auth and not settled.made.auth_ready:
+            self._settled = replace(settled, made=replace(settled.made, auth_ready=True))
+            self._settled.made.write(self._directory)
+        if self._archiving is None and settled.cassandra is not None:
+            self._archiving = asyncio.create_task(settled.cassandra.archive.make())
 
     async def _spawn(self, process: NodeProcess) -> None:
-        plan, node = self._planned(), process.node
-        write_files(node, plan.settings, plan.made)
-        if plan.cassandra is None:
-            given = [node.marker, node.address, str(plan.made.port)]
-            await process.start([*plan.settings.program, *given])
+        settled, node = self._expect_settled(), process.node
+        write_files(node, settled.settings, settled.made)
+        if settled.cassandra is None:
+            given = [node.marker, node.address, str(settled.made.port)]
+            await process.start([*settled.settings.program, *given])
             return
-        java, jars = plan.cassandra.java, plan.cassandra.class_path
-        flags = plan.cassandra.archive.flags(record=node.number == 1)
-        await process.start(command(node, plan.settings, java, jars, flags))
+        java, jars = settled.cassandra.java, settled.cassandra.class_path
+        flags = settled.cassandra.archive.flags(record=node.number == 1)
+        await process.start(command(node, settled.settings, java, jars, flags))
 
     async def _until_ready(self, watched: list[NodeProcess]) -> None:
         """Wait until every node that runs is ready, or one of ``watched`` ends."""
-        plan = self._planned()
-        if plan.cassandra is None:
+        settled = self._expect_settled()
+        if settled.cassandra is None:
             return
         addresses = [p.node.address for p in self._processes if p.alive and not p.paused]
-        ready = _in_thread(lambda: wait_until_ready(addresses, plan.settings, plan.made))
+        ready = _in_thread(lambda: wait_until_ready(addresses, settled.settings, settled.made))
         ends: list[asyncio.Future[Any]] = [
             asyncio.create_task(process.wait_until_ended()) for process in watched
         ]
@@ -217,12 +219,12 @@ class Nodes:
             for task in (ready, *ends):
                 task.cancel()
 
-    def _planned(self) -> _Plan:
-        if self._plan is None:
+    def _expect_settled(self) -> _Settled:
+        if self._settled is None:
             raise LocalClusterError(
                 f"No Cassandra runs in {self._directory}. Start it first: flask cassandra start"
             )
-        return self._plan
+        return self._settled
 
     async def kill(self, number: int) -> None:
         """SIGKILL one node."""
@@ -247,7 +249,7 @@ class Nodes:
             await self._bring_up([process])
 
     def _process(self, number: int) -> NodeProcess:
-        self._planned()
+        self._expect_settled()
         if not 1 <= number <= len(self._processes):
             raise LocalClusterError(
                 f"Node {number} does not exist: the nodes of {self._directory} are "
@@ -267,7 +269,7 @@ class Nodes:
             directory=self._directory,
             running=bool(self._processes),
             cassandra=CASSANDRA_VERSION,
-            port=self._plan.made.port if self._plan else None,
+            port=self._settled.made.port if self._settled else None,
             leases=leases,
             pinned=pinned,
             nodes=tuple(process.status() for process in self._processes),
@@ -278,7 +280,7 @@ class Nodes:
         await asyncio.gather(*(process.stop() for process in self._processes))
         self._locks.close()
         # Only now: a directory removed under a running node breaks its next start.
-        if self._plan is not None and self._plan.settings.temporary:
+        if self._settled is not None and self._settled.settings.temporary:
             await _in_thread(lambda: shutil.rmtree(self._directory, ignore_errors=True))
 
     async def finish_archive(self) -> None:

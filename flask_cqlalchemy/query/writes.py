@@ -268,7 +268,7 @@ def _insert(
 
 
 def save_changes(instance: Model, given: Mapping[str, object]) -> bool:
-    """Write the columns given, and those assigned since a light instance was read, if one plain
+    """Write the columns given, and those assigned since a light instance was read, if one
     UPDATE can.
 
     :returns: False if it cannot, and nothing was done.
