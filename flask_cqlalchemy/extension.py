@@ -147,7 +147,13 @@ class CQLAlchemy(Database):
             if connection is None:
                 at_local = local is not None and not (chosen.hosts or chosen.cloud)
                 find_hosts = local.endpoint if at_local and local else _fixed_hosts(chosen)
-                connection = Connection(chosen, find_hosts, self.registry.types_for, find_app)
+                connection = Connection(
+                    chosen,
+                    find_hosts,
+                    self.registry.types_for,
+                    find_app,
+                    self.registry.types_version,
+                )
                 shared.append((cluster, connection))
             connections[bind] = connection
         return connections

@@ -43,11 +43,10 @@ if TYPE_CHECKING:
     from .state import Database
 
 #: What a program may have its own version of, that a statement of the kit's own would pass by.
-_STOCK: Mapping[str, object] = {
-    "__init__": CQLEngineModel.__init__,
-    "validate": CQLEngineModel.validate,
-    "__dmlquery__": DMLQuery,
-}
+_OVERRIDABLE = ("__init__", "validate", "__dmlquery__", "column_family_name")
+
+#: Where the versions of these are that are not a program's.
+_STOCK_MODULES = frozenset({__name__, CQLEngineModel.__module__})
 
 
 class _ModelMeta(ModelMetaClass):
@@ -58,12 +57,10 @@ class _ModelMeta(ModelMetaClass):
             # Differs in the keyspace at most, which is a part of every key.
             model.__mapper__ = replace(bases[0].__mapper__, model=model)  # type: ignore[attr-defined]
             return
-        if CQLEngineModel in bases:
+        if not any(isinstance(base, _ModelMeta) for base in bases):
             # BoundModel itself.
             return
-        overridden = frozenset(
-            each for each, stock in _STOCK.items() if getattr(model, each) is not stock
-        )
+        overridden = frozenset(each for each in _OVERRIDABLE if _is_overridden(self, each))
         model.__mapper__ = mapper = make_mapper(model, model._database, overridden)
         for column_name, column in mapper.columns.items():
             if '"' in column.db_field_name:
@@ -80,6 +77,11 @@ class _ModelMeta(ModelMetaClass):
             model._database.registry.add_model(model)
 
 
+def _is_overridden(model: type, name: str) -> bool:
+    owner = next(base for base in model.__mro__ if name in vars(base))
+    return owner.__module__ not in _STOCK_MODULES
+
+
 def _is_clone(name: str, bases: tuple[type, ...], attrs: dict[str, object]) -> bool:
     """Recognise the class that cqlengine makes of a model for ``using()`` and ``ContextQuery``."""
     base = bases[0]
@@ -90,6 +92,10 @@ def _is_clone(name: str, bases: tuple[type, ...], attrs: dict[str, object]) -> b
     )
 
 
+class _NoDatabaseError(ModelDefinitionException, AttributeError):  # type: ignore[misc]
+    """A model inherits from ``Model`` itself. An AttributeError, for those who only look around."""
+
+
 class _NoDatabase:
     """Stands for the database of what inherits from ``Model`` itself, not from ``db.Model``."""
 
@@ -97,7 +103,7 @@ class _NoDatabase:
         self._base = base
 
     def __get__(self, instance: object, owner: type) -> Database:
-        raise ModelDefinitionException(
+        raise _NoDatabaseError(
             f"{owner.__name__} has no database: let it inherit from {self._base}, where db is your "
             "CQLAlchemy object."
         )

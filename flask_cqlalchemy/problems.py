@@ -32,7 +32,7 @@ def init_app(app: Scaffold) -> None:
     """Answer errors with problem documents (RFC 9457).
 
     The errors of schemas are answered with 422, and say where each problem is; HTTP errors, those
-    of this module among them, with their own status.
+    of ``errors`` among them, with their own status.
 
     :param app: a blueprint, for its own views; or an application, where a client that asks for HTML
         rather than JSON gets Flask's pages, and where handlers for one status come first.

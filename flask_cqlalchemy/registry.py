@@ -68,6 +68,7 @@ class Registry:
     def __init__(self, database: Places) -> None:
         self.models: list[type[Mapped]] = []
         self.types: list[type[UserType]] = []
+        self._types_version = 0
         self._database = weakref.ref(database)
         self._number = next(self._numbers)
         self._names: dict[str, str] = {}
@@ -87,9 +88,14 @@ class Registry:
         for inner in user_types_in(user_type):
             self.add_type(inner)
         if user_type not in self.types:
+            self._types_version += 1
             self.types = [
                 known for known in self.types if not _same_definition(known, user_type)
             ] + [user_type]
+
+    def types_version(self) -> int:
+        """Return how often the user types have changed."""
+        return self._types_version
 
     def types_for(self, keyspace: str) -> list[type[UserType]]:
         """Return the user types to register for ``keyspace``, those last that its models use: where

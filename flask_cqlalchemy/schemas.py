@@ -25,7 +25,7 @@ from marshmallow.schema import SchemaOpts as _MarshmallowOpts
 from .columns import ColumnField, find
 from .columns.table import KNOWN_MODULES, merge, own_rules
 from .mapping.instances import is_stored, was_read
-from .mapping.mapper import Mapped, columns_of, mapper_of
+from .mapping.mapper import Mapped, columns_of, discriminator_of, keys_of, mapper_of
 from .strict_json import read_json
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def _rules_of(model: type[object], name: str, column: Column) -> dict[str, Any]:
     rules: dict[str, Any] = {}
     if column.db_field_name != name:
         rules["data_key"] = column.db_field_name
-    mapper = mapper_of(model)
-    if mapper is not None and mapper.discriminator == name:
+    if discriminator_of(model) == name:
         # The model's class decides its value.
         return {**rules, "dump_only": True, "allow_none": True}
     needed = bool(column.required or column.is_primary_key)
@@ -481,10 +480,10 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         return {name: value for name, value in loaded.items() if name not in filled}
 
     def _change(self, instance: Any, loaded: Mapping[str, object]) -> Any:
-        if isinstance(instance, Mapped) and is_stored(instance):
+        if is_stored(instance):
             changed = [
                 self._key_of(name)
-                for name in instance.__mapper__.primary_key
+                for name in keys_of(type(instance))[1]
                 if name in loaded and not self._is_stored_alike(instance, name, loaded[name])
             ]
             if changed:
@@ -499,7 +498,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
 
     def _is_stored_alike(self, instance: Any, name: str, value: Any) -> bool:
         """Return whether an instance's value of a key is, to Cassandra, the one that was loaded."""
-        column, kept = instance.__mapper__.columns[name], getattr(instance, name)
+        column, kept = columns_of(type(instance))[name], getattr(instance, name)
         stored, given = _bytes_of(column, kept), _bytes_of(column, value)
         return bool(kept == value) or (stored is not None and stored == given)
 
@@ -514,13 +513,10 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
     def _check_key(self, data: Mapping[str, object], **context: Any) -> None:
         """Hold the primary key to Cassandra's limits."""
         del context
-        mapper = mapper_of(self.opts.model)
-        if mapper is None:
-            return
-        partition = mapper.partition_key
+        partition, key = keys_of(self.opts.model or object)
         serialized = {
             name: _bytes_of(column, data[name])
-            for name, column in mapper.primary_key.items()
+            for name, column in key.items()
             if data.get(name) is not None
         }
         sizes = {name: len(value) for name, value in serialized.items() if value is not None}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, ParamSpec, Protocol, cast
 
 import click
 from flask.cli import with_appcontext
@@ -17,12 +17,12 @@ from flask.cli import with_appcontext
 from ..errors import CQLAlchemyError
 from ..state import current_database
 from ..tables import apply
-from ..tables import sync as tables_sync
 from .output import print_table
 
 if TYPE_CHECKING:
     from ..connection.place import Place
     from ..mapping.mapper import Mapper
+    from ..tables import Change
 
 P = ParamSpec("P")
 
@@ -56,6 +56,18 @@ def _chosen(names: Sequence[str]) -> list[Mapper]:
 
 def _mappers() -> list[Mapper]:
     return [model.__mapper__ for model in current_database().registry.models]
+
+
+class _Schema(Protocol):
+    """What ``CQLAlchemy`` does to the schema, or a program's class that inherits from it."""
+
+    def sync_db(self) -> list[Change]: ...
+
+    def drop_all(self) -> list[Change]: ...
+
+
+def _schema() -> _Schema:
+    return cast("_Schema", current_database())
 
 
 def _say(done: Iterable[object]) -> None:
@@ -168,7 +180,7 @@ def sync() -> None:
 
     A table that exists gains missing columns and indexes. Nothing is removed.
     """
-    done = tables_sync.sync(current_database())
+    done = _schema().sync_db()
     _say(done or ["everything is there already"])
 
 
@@ -181,7 +193,7 @@ def drop(names: tuple[str, ...], yes: bool) -> None:
     chosen = _chosen(names)
     _confirm("Drop", chosen, yes)
     if not names:
-        done = tables_sync.drop_all(current_database())
+        done = _schema().drop_all()
     else:
         done = []
         for mapper in chosen:

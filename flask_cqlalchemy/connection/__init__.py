@@ -119,8 +119,8 @@ class _Live:
     session: Session
     pid: int = field(default_factory=os.getpid)
     statements: StatementCache = field(init=False)
-    #: Keyspaces in which every user type is registered with this session.
-    keyspaces: set[str] = field(default_factory=set)
+    #: For each keyspace the version of the user types that are registered with this session.
+    keyspaces: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.statements = StatementCache(self.session)
@@ -150,6 +150,7 @@ class Connection:
     :param types: returns the user types to register for a keyspace; where two share a name, the
         later one wins.
     :param find_app: returns the application, which sends the signals.
+    :param types_version: grows when ``types`` returns others than before.
     """
 
     def __init__(
@@ -158,12 +159,14 @@ class Connection:
         find_hosts: Callable[[], tuple[Sequence[str], int]],
         types: Callable[[str], Iterable[type[UserType]]],
         find_app: Callable[[], Flask | None] = lambda: None,
+        types_version: Callable[[], int] = lambda: 0,
     ) -> None:
         self.settings = settings
         self.find_app = find_app
         self._listeners: list[RequestListener] = []
         self._find_hosts = find_hosts
         self._types = types
+        self._types_version = types_version
         self._live: _Live | None = None
         self._attempt: Future[_Live] | None = None
         self._lock = threading.Lock()
@@ -252,7 +255,7 @@ class Connection:
         """
         try:
             live = self._open()
-            if types_of is not None and types_of not in live.keyspaces:
+            if types_of is not None:
                 self._register_types(live, types_of)
             return live.statements.get(cql, keyspace)
         except OUTAGES as error:
@@ -280,6 +283,9 @@ class Connection:
 
         A type that the keyspace lacks is looked for again by the next call.
         """
+        version = self._types_version()
+        if live.keyspaces.get(keyspace) == version:
+            return
         metadata = live.cluster.metadata.keyspaces.get(keyspace)
         complete = True
         for user_type in self._types(keyspace):
@@ -288,7 +294,7 @@ class Connection:
             else:
                 complete = False
         if complete:
-            live.keyspaces.add(keyspace)
+            live.keyspaces[keyspace] = version
 
     def forget_types(self) -> None:
         """Have every user type registered again: the model or the table has changed."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Place:
     """Where a table is, for one call: the connection and the keyspace in force.
 
-    Found once and handed down, so that no two steps of a call can disagree about it.
+    Found before a statement is made and handed down, so that no two steps can disagree about it.
     """
 
     connection: Connection

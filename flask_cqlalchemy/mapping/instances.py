@@ -279,9 +279,9 @@ def managers_of(instance: Model) -> Mapping[str, Any]:
     return managers
 
 
-def is_stored(instance: Any) -> bool:
+def is_stored(instance: object) -> bool:
     """Return whether an instance has a row: it was read, or has been written."""
-    return bool(instance._is_persisted)
+    return bool(getattr(instance, "_is_persisted", False))
 
 
 def mark_stored(instance: Model) -> None:

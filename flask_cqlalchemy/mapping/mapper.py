@@ -1,8 +1,8 @@
 """``Mapper``: what the kit knows of one model.
 
 Worked out once, when the class is made, and reached as ``Model.__mapper__``. Every module that
-needs a model's columns, keys or table asks its mapper; no other touches the names that cqlengine
-keeps private.
+needs a model's columns, keys or table asks its mapper; no other reads these from the names that
+cqlengine keeps private.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ class Mapper:
     :ivar discriminator: the attribute that tells the models of a shared table apart, if they share
         one.
     :ivar pk: the attribute that ``pk`` stands for: the only one of the partition key.
-    :ivar overridden: what the program has its own version of: ``__init__``, ``validate`` or
-        ``__dmlquery__``.
+    :ivar overridden: what the program has its own version of: ``__init__``, ``validate``,
+        ``__dmlquery__`` or ``column_family_name``.
     :ivar readers: for the columns whose values change in place, what makes one of the driver's.
     :ivar conversions: ``to_python`` of the scalar columns whose type is the program's own.
-    :ivar writer: what one statement for a row needs; None where a table has counters or static
-        columns.
+    :ivar writer: what one statement for a row needs; None where the table has counters or static
+        columns, is shared by several models, or the model has an ``__init__`` of its own.
     """
 
     name: str
@@ -142,6 +142,8 @@ class Mapper:
 
     def qualified(self, keyspace: str) -> str:
         """Return the table's name with its keyspace, as CQL writes it."""
+        if "column_family_name" in self.overridden:
+            return self.model.column_family_name()
         return f"{protect_name(keyspace)}.{protect_name(self.table)}"
 
     def subject(self, keyspace: str) -> str:
@@ -276,6 +278,19 @@ def _user_types_of(columns: Iterable[Column]) -> list[type[UserType]]:
     for column in columns:
         cqlengine_columns.resolve_udts(column, found)
     return list(dict.fromkeys(found))
+
+
+def keys_of(model: type[object]) -> tuple[Mapping[str, Column], Mapping[str, Column]]:
+    """Return the partition key and the primary key of any model of cqlengine's; of another class
+    nothing.
+    """
+    return getattr(model, "_partition_keys", {}), getattr(model, "_primary_keys", {})
+
+
+def discriminator_of(model: type[object]) -> str | None:
+    """Return the attribute that tells the models of a shared table apart; of any class."""
+    name: str | None = getattr(model, "_discriminator_column_name", None)
+    return name
 
 
 # User types

@@ -151,7 +151,9 @@ class Handler:
         flags, body = frame.flags, frame.body
         if body == _VOID and frame.opcode == ResultMessage.opcode and not flags:
             # What most writes are answered: there is nothing to read.
-            return ResultMessage(RESULT_KIND_VOID)
+            message = ResultMessage(RESULT_KIND_VOID)
+            message.trace_id = None
+            return message
         if (
             flags & COMPRESSED_FLAG
             and frame.decompressor is not None

@@ -38,7 +38,7 @@ from ..statements.info import StatementInfo
 from ..statements.sending import BoundQuery, bind_query
 from .conditions import Comparison, check_lengths, copy_clause
 from .stock import run
-from .writes import check_columns, choose_writer, insert, options_of
+from .writes import OPTIONS, check_columns, choose_writer, insert, options_of
 
 if TYPE_CHECKING:
     from cassandra.cluster import ResultSet
@@ -95,6 +95,13 @@ class Query(ModelQuerySet, Generic[T_co]):
     _ttl = _consistency = _timestamp = _fetch_size = _connection = _count = None
     _timeout: Any = NOT_SET
 
+    #: Whether a subclass has defaults of its own for options.
+    _has_own_options = False
+
+    def __init_subclass__(cls, **arguments: object) -> None:
+        super().__init_subclass__(**arguments)
+        cls._has_own_options = cls._has_own_options or not OPTIONS.isdisjoint(vars(cls))
+
     def __init__(self, model: type[Model]) -> None:
         self.model = model
 
@@ -115,6 +122,9 @@ class Query(ModelQuerySet, Generic[T_co]):
             state["_result_cache"] = state["_count"] = None
         clone.__dict__ = state
         return clone
+
+    def _options(self) -> Mapping[str, object]:
+        return {name: getattr(self, name, None) for name in OPTIONS}
 
     def _own_clauses(self) -> Self:
         """Return a query set like this one whose conditions may be numbered, to make a statement of
@@ -217,7 +227,8 @@ class Query(ModelQuerySet, Generic[T_co]):
         """
         mapper = self.mapper
         check_columns(mapper, kwargs)
-        writer = choose_writer(mapper, "insert", options_of(self.__dict__))
+        options = self._options() if self._has_own_options else self.__dict__
+        writer = choose_writer(mapper, "insert", options_of(options))
         made: M
         if writer is None:
             made = super().create(**kwargs)
@@ -272,7 +283,7 @@ class Query(ModelQuerySet, Generic[T_co]):
     # Executing
 
     def _execute(self, statement: BaseCQLStatement) -> ResultSet | None:
-        return run(self.mapper, statement, vars(self))
+        return run(self.mapper, statement, self._options())
 
     def bound_select(
         self, limit: int | None = None, *, for_instances: bool = True, fetch_size: int | None = None

@@ -40,7 +40,7 @@ def run(
 ) -> ResultSet | None:
     """Execute a statement that cqlengine built, or add it to a batch.
 
-    :param options: the ``__dict__`` of a query or a DML query, with cqlengine's names;
+    :param options: what a query or a DML query has for the names of ``writes.OPTIONS``;
         ``_connection`` is what ``using(connection=...)`` was given: the name of a bind.
     :raises ValidationError: naming the column, if a value cannot be stored in it.
     :raises LWTException: if a condition of it did not hold.

@@ -31,14 +31,16 @@ if TYPE_CHECKING:
     from ..connection.place import Place
     from ..mapping.mapper import Mapper
     from ..mapping.writer import Writer
+    from ..statements.info import StatementInfo
 
 M = TypeVar("M", bound=Model)
 
 Verb = Literal["insert", "update", "delete"]
 
 #: Options that a query set or an instance may carry, by the names under which cqlengine keeps them.
-_OPTIONS = frozenset(
+OPTIONS = frozenset(
     {
+        "__consistency__",
         "_batch",
         "_conditional",
         "_connection",
@@ -62,10 +64,10 @@ _NONE: frozenset[str] = frozenset()
 
 
 def options_of(state: Mapping[str, object]) -> AbstractSet[str]:
-    """Return which options are set in the ``__dict__`` of an instance or a query."""
-    if _OPTIONS.isdisjoint(state):
+    """Return which options are set, by what an instance or a query has for their names."""
+    if OPTIONS.isdisjoint(state):
         return _NONE
-    return {name for name in _OPTIONS & state.keys() if _is_set(name, state[name])}
+    return {name for name in OPTIONS & state.keys() if _is_set(name, state[name])}
 
 
 def _is_set(name: str, option: object) -> bool:
@@ -90,9 +92,8 @@ def choose_writer(
 
     1. The table has no counter and no static column, whose statements differ, and is not shared by
        several models (``Mapper.writer``).
-    2. The program has no ``__init__``, ``validate`` or DML query of its own for the model, which
-       such a statement would pass by (``Mapper.overridden``); and the model asks for no level of
-       its own.
+    2. The program has no version of its own of what such a statement would pass by
+       (``Mapper.overridden``).
     3. No option is set but those that such a statement takes: a batch and a TTL for an INSERT,
        which names every column; for the others none.
     4. An UPDATE of an instance sets scalar columns to values other than None, and nothing else of
@@ -107,12 +108,7 @@ def choose_writer(
     :param changes: the columns to write of it.
     """
     writer = mapper.writer
-    if (
-        writer is None
-        or mapper.overridden
-        or mapper.consistency is not None
-        or not options <= _TAKEN[verb]
-    ):
+    if writer is None or mapper.overridden or not options <= _TAKEN[verb]:
         return None
     if instance is not None:
         for name, value in (changes or {}).items():
@@ -203,8 +199,7 @@ def bind_insert(
     info = mapper.statements.get(key) or mapper.remember(
         key, _insert_cql(mapper.qualified(place.keyspace), writer, used)
     )
-    query = bind_query(place, info, values, subject=mapper.name, idempotent=True)
-    return query, row
+    return _bind(mapper, place, info, values), row
 
 
 def insert(
@@ -332,7 +327,7 @@ def _bind_update(
     for column in writer.keys:
         value = row.get(column.name)
         values.append(value if value.__class__ is column.passthrough else column.convert(value)[1])
-    return bind_query(place, info, values, subject=mapper.name, idempotent=True)
+    return _bind(mapper, place, info, values)
 
 
 # DELETE
@@ -350,7 +345,20 @@ def bind_delete(
         name, f"DELETE FROM {mapper.qualified(place.keyspace)} WHERE {_key_cql(writer)}"
     )
     values = [column.convert(key[column.name])[1] for column in writer.keys]
-    return bind_query(place, info, values, subject=mapper.name, idempotent=True)
+    return _bind(mapper, place, info, values)
+
+
+def _bind(
+    mapper: Mapper, place: Place, info: StatementInfo, values: Sequence[object]
+) -> BoundQuery:
+    return bind_query(
+        place,
+        info,
+        values,
+        subject=mapper.name,
+        idempotent=True,
+        consistency=mapper.consistency,
+    )
 
 
 # Texts

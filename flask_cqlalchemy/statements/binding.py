@@ -101,11 +101,26 @@ def _fast(cqltype: CQLType, version: int) -> Serializer:
     if found is not None:
         return found
     if issubclass(cqltype, cqltypes.ListType | cqltypes.SetType):
-        return _make_elements(_fast(cqltype.subtypes[0], version))
+        return _make_elements(_element(cqltype.subtypes[0], version))
     if issubclass(cqltype, cqltypes.MapType):
         key, value = cqltype.subtypes
-        return _make_map(_fast(key, version), _fast(value, version))
+        return _make_map(_element(key, version), _element(value, version))
     return _checked(cqltype, version)
+
+
+def _element(cqltype: CQLType, version: int) -> Serializer:
+    """Return what serializes a part of a collection; null is left to the driver."""
+    serialize = _fast(cqltype, version)
+    if cqltype in _BY_TYPE:
+        return serialize
+
+    def serialize_value(value: object) -> bytes:
+        if value is None:
+            # A user type would write each of its fields as null.
+            raise TypeError
+        return serialize(value)
+
+    return serialize_value
 
 
 _pack_size = struct.Struct(">i").pack

@@ -7,6 +7,8 @@ TIMESTAMP, or there would be a prepared statement for each of their values. Pure
 from __future__ import annotations
 
 import re
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from cassandra.cqlengine.statements import (
@@ -57,8 +59,8 @@ def compile_statement(statement: BaseCQLStatement) -> tuple[str, list[Any]]:
     try:
         for name, value in used.items():
             values[name] = value
-            if name == "timestamp" and value:
-                values[name] = statement.timestamp_normalized
+            if name == "timestamp":
+                values[name] = _microseconds(statement)
             setattr(statement, name, _MARKERS[name])
         text = str(statement)
     finally:
@@ -72,6 +74,13 @@ def compile_statement(statement: BaseCQLStatement) -> tuple[str, list[Any]]:
 
     cql = _PLACEHOLDER.sub(replace, text)
     return cql, [_unquote(values[name]) for name in names]
+
+
+def _microseconds(statement: BaseCQLStatement) -> int:
+    """Return a statement's timestamp since 1970; cqlengine takes one of zero for none."""
+    if statement.timestamp == timedelta():
+        return time.time_ns() // 1000
+    return int(statement.timestamp_normalized or 0)
 
 
 def _unquote(value: Any) -> Any:

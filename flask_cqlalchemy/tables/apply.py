@@ -60,8 +60,8 @@ class Change:
     """A change of a schema. As text it is a sentence without its full stop.
 
     :ivar what: was done, such as ``added the column title to the table``.
-    :ivar subject: what it was done to, such as ``blog.post``.
-    :ivar cql: the statement that did it.
+    :ivar subject: what it was done to, such as ``blog.post`` or ``table post of Post``.
+    :ivar cql: the statement that did it; empty for options of tables, which cqlengine alters.
     :ivar destroys: whether data are lost by it.
     """
 
