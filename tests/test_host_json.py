@@ -848,7 +848,9 @@ def test_bytes_that_make_no_value_are_not_written_in_parts(act: Callable[[Any], 
 # A page, of a table that is there
 
 
-cassandra_config, database, app = module_fixtures(db, **CONFIG, CASSANDRA_GUARDRAILS="off")
+cassandra_config, database, app = module_fixtures(
+    db, SECRET_KEY=CONFIG["SECRET_KEY"], CASSANDRA_GUARDRAILS="off"
+)
 
 
 @pytest.mark.parametrize(
