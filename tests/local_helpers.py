@@ -6,6 +6,7 @@ the same were it any other.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -95,11 +96,14 @@ DEFAULT_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.default_
 
 @contextmanager
 def program(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Run Python code in a process of its own, which is killed at the end."""
+    """Run Python code in a process of its own, which is killed at the end, with its children.
+
+    What it prints arrives line by line, also where several processes print.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", DEFAULT_INTERRUPT + code, *map(str, arguments)],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -108,6 +112,9 @@ def program(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
     finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
         process.kill()
         process.communicate()
 
