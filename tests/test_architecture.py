@@ -23,8 +23,7 @@ REACHES = {
         "_items": "the pairs of the driver's map, whose items() serializes each key"
     },
     "mapping.instances": {
-        "_is_persisted": "cqlengine's state of an instance, which this module keeps",
-        "_set_persisted": "the same",
+        "_set_persisted": "cqlengine's state of an instance, which this module keeps",
         "_values": "the same",
         "_val_is_null": "what a column takes for null",
     },

@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 #: Seconds that a supervisor waits for one that is ending to let go of the directory.
 LOCK_TIMEOUT = 40
 
+#: Seconds after which a supervisor ends although it has not seen all nodes end: above what stopping
+#: and then killing one takes (``process.STOP_TIMEOUT``), since it must not outlive them for ever.
+STOP_LIMIT = 60
+
 #: Seconds between two tries to get the lock.
 _POLL = 0.05
 
@@ -237,9 +241,18 @@ class Supervisor:
             starts.append(self._starting)
         for task in starts:
             task.cancel()
-        await asyncio.gather(*starts, return_exceptions=True)
-        await self._nodes.stop()
-        self._ended.set()
+
+        async def stop_all() -> None:
+            await asyncio.gather(*starts, return_exceptions=True)
+            await self._nodes.stop()
+
+        try:
+            await asyncio.wait_for(stop_all(), STOP_LIMIT)
+        except asyncio.TimeoutError:
+            # A node that is left ends with this process.
+            _log.warning("the nodes did not stop within %s s", STOP_LIMIT)
+        finally:
+            self._ended.set()
 
     async def finish_archive(self) -> None:
         """Let the class archive be finished, which happens once on a machine."""
