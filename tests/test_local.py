@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ import pytest
 
 from flask_cqlalchemy.errors import LocalClusterError
 from flask_cqlalchemy.local import LocalCluster
+from flask_cqlalchemy.local.ports import NATIVE_PORT
 
 from .local_helpers import is_gone, keep, kept, session_of, stub
 
@@ -166,8 +168,20 @@ def test_two_clusters_run_side_by_side(cluster: LocalCluster) -> None:
         assert kept_answers(cluster)
 
 
-@pytest.mark.alone
+@pytest.fixture
+def own_port() -> Iterator[None]:
+    """Takes the port that every cluster tries first, so that a cluster gets one of its own.
+
+    Else another that starts meanwhile, of another worker or of another run, takes it in between.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            stack.enter_context(socket.create_server(("127.0.0.1", NATIVE_PORT)))
+        yield
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("own_port")
 def test_data_and_contact_point_stay_from_run_to_run(tmp_path: Path) -> None:
     with LocalCluster(directory=tmp_path) as first:
         port = first.port
@@ -177,7 +191,7 @@ def test_data_and_contact_point_stay_from_run_to_run(tmp_path: Path) -> None:
         assert kept(second) == {3}
 
 
-@pytest.mark.alone
+@pytest.mark.usefixtures("own_port")
 def test_another_port_is_chosen_when_the_last_one_has_been_taken(tmp_path: Path) -> None:
     with stub(tmp_path) as first:
         port = first.port
