@@ -214,7 +214,7 @@ def bulk_create(
         query, stored = bind_insert(mapper, writer, place, given, ttl=ttl, defaults=not is_instance)
         return _Request(_Row(index, row, stored if is_instance else None), query)
 
-    return _write(mapper, rows, make, concurrency, on_progress, max_failures)
+    return _write(mapper, place.connection, rows, make, concurrency, on_progress, max_failures)
 
 
 def bulk_update(
@@ -243,7 +243,7 @@ def bulk_update(
         query = _collect(mapper, lambda batch: model.objects(**key).batch(batch).update(**changes))
         return _Request(_Row(index, row), query)
 
-    return _write(mapper, rows, make, concurrency, on_progress, max_failures)
+    return _write(mapper, place.connection, rows, make, concurrency, on_progress, max_failures)
 
 
 def bulk_delete(
@@ -269,11 +269,12 @@ def bulk_delete(
         query = _collect(mapper, lambda batch: model.objects(**key).batch(batch).delete())
         return _Request(_Row(index, given), query)
 
-    return _write(mapper, keys, make, concurrency, on_progress, max_failures)
+    return _write(mapper, place.connection, keys, make, concurrency, on_progress, max_failures)
 
 
 def _write(
     mapper: Mapper,
+    connection: Connection,
     rows: Iterable[object],
     make: _Maker,
     concurrency: int,
@@ -283,7 +284,6 @@ def _write(
     """Write all rows; ``make`` makes the query of each."""
     if max_failures < 1:
         raise ValueError(f"max_failures must be at least 1, not {max_failures!r}")
-    connection = mapper.place().connection
     written = 0
     failures: list[BulkFailure] = []
     broken: Exception | None = None
