@@ -103,7 +103,10 @@ class NodeProcess:
                 stdout=output,
                 stderr=output,
             )
-        node.pid_file.write_text(f"{self._process.pid}\n")
+        # A reader sees no file or the whole number.
+        unfinished = node.pid_file.with_suffix(".new")
+        unfinished.write_text(f"{self._process.pid}\n")
+        unfinished.replace(node.pid_file)
         self._watcher = asyncio.create_task(self._watch(self._process, self._exited))
 
     async def _watch(self, process: asyncio.subprocess.Process, exited: asyncio.Event) -> None:
