@@ -16,7 +16,7 @@ from cassandra.metadata import protect_name
 
 from ..columns.corrections import correct
 from ..connection.place import Place
-from ..statements.info import StatementInfo
+from ..statements.info import StatementInfo, Timed
 from .conversions import Conversion, make_reader
 from .filters import Filter, make_filter
 from .writer import Writer, make_writer
@@ -68,12 +68,11 @@ class Mapper:
     :ivar discriminator: the attribute that tells the models of a shared table apart, if they share
         one.
     :ivar pk: the attribute that ``pk`` stands for: the only one of the partition key.
-    :ivar overridden: what the program has its own version of: ``__init__``, ``validate``,
-        ``__dmlquery__`` or ``column_family_name``.
+    :ivar overridden: what the program has its own version of, of what writes call: ``save``,
+        ``validate``, ``objects.create`` and the like.
     :ivar readers: for the columns whose values change in place, what makes one of the driver's.
     :ivar conversions: ``to_python`` of the scalar columns whose type is the program's own.
-    :ivar writer: what one statement for a row needs; None where the table has counters or static
-        columns, is shared by several models, or the model has an ``__init__`` of its own.
+    :ivar writer: what a write of a row needs.
     """
 
     name: str
@@ -96,7 +95,7 @@ class Mapper:
     overridden: frozenset[str] = field(repr=False)
     readers: Mapping[str, Conversion] = field(repr=False)
     conversions: tuple[tuple[str, Conversion], ...] = field(repr=False)
-    writer: Writer | None = field(repr=False)
+    writer: Writer = field(repr=False)
     #: Whether rows become instances without a call of ``__init__``.
     makes_light: bool = field(repr=False)
     #: What the arguments of ``filter`` mean, and what the statements of a shape are: as they are
@@ -182,15 +181,16 @@ class Mapper:
                 self.filters[argument] = known
         return known
 
-    def remember(self, key: StatementKey, cql: str) -> StatementInfo:
+    def remember(self, key: StatementKey, cql: str, timed: Timed | None = None) -> StatementInfo:
         """Return what a statement is, and keep it in ``statements``, so that its text is made once.
 
         :param key: the keyspace, the kind of statement, and what else its text depends on.
+        :param timed: the text with a timestamp, for a write.
         """
         keyspace, kind = key[:2]
         if len(self.statements) >= MOST_TEXTS:
             self.statements.clear()
-        info = StatementInfo(kind, self.subject(keyspace), cql, self.model)
+        info = StatementInfo(kind, self.subject(keyspace), cql, self.model, timed)
         self.statements[key] = info
         return info
 
@@ -250,7 +250,7 @@ def make_mapper(model: Any, database: Places, overridden: frozenset[str]) -> Map
         overridden=overridden,
         readers=readers,
         conversions=_find_conversions(by_name, readers),
-        writer=make_writer(model.__name__, by_name, readers) if makes_light else None,
+        writer=make_writer(model.__name__, by_name, readers),
         makes_light=makes_light,
     )
 

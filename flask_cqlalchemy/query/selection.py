@@ -18,7 +18,7 @@ from cassandra.cqlengine import CQLEngineException
 from cassandra.cqlengine import query as cqlengine_query
 from cassandra.cqlengine.connection import NOT_SET
 from cassandra.cqlengine.functions import QueryValue
-from cassandra.cqlengine.statements import SelectStatement
+from cassandra.cqlengine.statements import BaseClause, SelectStatement
 
 from .._cqlengine import BatchQuery, Model, ModelQuerySet, WhereClause
 from ..guardrails import check_filtering
@@ -26,7 +26,7 @@ from ..protocol import mark_for_instances
 from ..statements.compiling import compile_statement
 from ..statements.info import StatementInfo
 from ..statements.sending import BoundQuery, bind_query
-from .conditions import Comparison, check_lengths, copy_clause
+from .conditions import Comparison, check_lengths, copy_clause, make_condition
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,7 +52,8 @@ class Selection(ModelQuerySet):
     _limit = 0
     _result_cache: list[Any] | None = None
     _batch: BatchQuery | None = None
-    _ttl = _consistency = _timestamp = _fetch_size = _connection = _count = None
+    _ttl = _consistency = _timestamp = _fetch_size = _connection = None
+    _count: int | None = None
     _timeout: Any = NOT_SET
 
     def __init__(self, model: type[Model]) -> None:
@@ -111,6 +112,26 @@ class Selection(ModelQuerySet):
                 where = list(query._where)
         clone = self._derive()
         clone._where = where
+        return clone
+
+    def iff(self, *args: WhereClause, **kwargs: object) -> Self:
+        """Return a query set whose ``update()`` and ``delete()`` are applied only if conditions
+        hold, which are written as those of ``filter()``. None is for a column without a value.
+
+        :raises QueryException: if a column or an operator does not exist.
+        """
+        conditions = list(self._conditional)
+        for clause in args:
+            if not isinstance(clause, BaseClause):
+                raise cqlengine_query.QueryException(
+                    f"{self.mapper.name}: iff() takes conditions, such as iff(title='x'); not "
+                    f"{clause!r}."
+                )
+            conditions.append(clause)
+        mapper = self.mapper
+        conditions += [make_condition(mapper, name, value) for name, value in kwargs.items()]
+        clone = self._derive()
+        clone._conditional = conditions
         return clone
 
     def batch(self, batch_obj: BatchQuery | None) -> Self:
