@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from cassandra.cqlengine.query import QueryException
 from cassandra.cqlengine.statements import BaseCQLStatement
 from werkzeug.exceptions import NotFound
 
@@ -23,8 +24,10 @@ from ..statements.compiling import compile_statement
 from ..statements.info import StatementInfo
 from ..statements.sending import bind_query
 from .conditions import Comparison, check_lengths
+from .kinds import KeptRows, of_own_kind, own_conditions
 from .options import OPTIONS, WriteOptions, give_options, options_of
 from .saving import delete_rows, insert, update_rows
+from .selection import Row as Row
 from .selection import Selection
 from .writes import check_columns, makes_itself
 
@@ -39,9 +42,6 @@ if TYPE_CHECKING:
     T_co = TypeVarWithDefault("T_co", covariant=True, default=Any)
 else:
     T_co = TypeVar("T_co", covariant=True)
-
-#: A row as the driver gives it: values by the names of columns in CQL.
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -102,15 +102,16 @@ class Query(Selection, Generic[T_co]):
         :raises QueryException: naming the columns of the key that have no filter.
         :raises LWTException: if a condition did not hold.
         """
-        update_rows(self.mapper, self._where, values, self._options())
+        update_rows(self.mapper, own_conditions(self, deletes=False), values, self._options())
 
     def delete(self) -> None:
         """Delete the rows that the filters name: a partition, a range in one, or a row.
 
-        :raises QueryException: if a column of the partition key has no filter.
+        :raises QueryException: if a column of the partition key has no filter; or any of the
+            primary key, where the model shares a table with others.
         :raises LWTException: if a condition did not hold.
         """
-        delete_rows(self.mapper, self._where, self._options())
+        delete_rows(self.mapper, own_conditions(self, deletes=True), self._options())
 
     # Executing
 
@@ -136,8 +137,12 @@ class Query(Selection, Generic[T_co]):
 
     def _select(self, limit: int | None = None, *, for_instances: bool = True) -> PagedRows:
         """Execute the SELECT; the parameters are those of ``bound_select``."""
-        query = self.bound_select(limit, for_instances=for_instances)
-        return query.execute(timeout=self._timeout)
+        if limit is None:
+            limit = self._limit
+        query, kept = of_own_kind(self)
+        bound = query.bound_select(0 if kept else limit, for_instances=for_instances)
+        found = bound.execute(timeout=self._timeout)
+        return KeptRows(found, kept, limit) if kept else found
 
     # What pages, JSON and bulk reads work with
 
@@ -152,9 +157,16 @@ class Query(Selection, Generic[T_co]):
         :param paging_state: where the rows begin; it must come from Cassandra.
         """
         most = self._fetch_size or self.place().connection.settings.fetch_size
-        query = self.bound_select(0, fetch_size=min(fetch_size, most))
-        found = query.execute(timeout=self._timeout, paging_state=paging_state)
-        return RowPage(list(found.current_rows), found.paging_state)
+        query, kept = of_own_kind(self)
+        if kept is not None and kept.unique:
+            raise QueryException(
+                f"{self.mapper.name}: there are no pages of distinct() where models share a table. "
+                "Iterate over the query, or ask the model that owns the table."
+            )
+        bound = query.bound_select(0, fetch_size=min(fetch_size, most))
+        found = bound.execute(timeout=self._timeout, paging_state=paging_state)
+        rows = kept.of(found.current_rows) if kept else list(found.current_rows)
+        return RowPage(rows, found.paging_state)
 
     def known_values(self) -> Row:
         """Return the values, by CQL name, that rows may lack because the query fixes them.
@@ -163,10 +175,14 @@ class Query(Selection, Generic[T_co]):
         """
         if not (self._only_fields or self._defer_fields):
             return {}
+        # The condition on the discriminator may be the model's.
+        not_asked = self.added_field if self.mapper.is_kind else None
         return {
             clause.field: as_stored(clause.known.to_python(clause.given))
             for clause in self._where
-            if clause.__class__ is Comparison and clause.known.is_equality
+            if clause.__class__ is Comparison
+            and clause.known.is_equality
+            and clause.field != not_asked
         }
 
     def make_items(self, rows: list[Row]) -> list[T_co]:
@@ -177,10 +193,14 @@ class Query(Selection, Generic[T_co]):
             return make_instances(mapper, rows, known)
         construct = self._get_result_constructor()
         made = [construct(known | row) for row in rows]
-        if not self._values_list and (self._only_fields or self._defer_fields):
+        if not self._values_list and (
+            self._only_fields or self._defer_fields or self._distinct_fields
+        ):
+            added = self.added_field
             for instance, row in zip(made, rows, strict=True):
-                given = {mapper.attributes.get(field, field) for field in known.keys() | row.keys()}
-                mark_unread(instance, instance.__mapper__.columns.keys() - given)
+                given = known.keys() | {field for field in row if field != added}
+                own = instance.__mapper__.attributes
+                mark_unread(instance, [name for field, name in own.items() if field not in given])
         return made
 
     def _construct_all(self, found: PagedRows) -> list[T_co]:
@@ -277,7 +297,30 @@ class Query(Selection, Generic[T_co]):
 
     def rows(self) -> list[Row]:
         """Return the rows as dictionaries by the columns' names in CQL, without instances."""
-        return self._read_all(self._select(for_instances=False), lambda rows: rows)
+        found = self._read_all(self._select(for_instances=False), lambda rows: rows)
+        mapper = self.mapper
+        if mapper.kind is None:
+            return found
+        # Those of a shared table are read with the columns of all that share it.
+        known = {*mapper.fields_of_kinds()} - {self.added_field}
+        return [{name: row[name] for name in row if name in known} for row in found]
+
+    def count(self) -> int:
+        """Return how many rows there are, by asking Cassandra to count them; of a model that shares
+        a table by reading what says of which model they are, unless that has an index.
+        """
+        kind = self.mapper.kind
+        if self._count is None and kind is not None and of_own_kind(self)[1]:
+            query = self._derive()
+            if not query._distinct_fields:
+                query._only_fields, query._defer_fields = [kind.field], frozenset()
+            found = query._select(for_instances=False)
+            count = len(found.current_rows)
+            while found.has_more_pages:
+                found.fetch_next_page()
+                count += len(found.current_rows)
+            self._count = count
+        return super().count()
 
     def iter(self, fetch_size: int | None = None) -> Iterator[T_co]:
         """Yield instances page by page, the next page being fetched while this one is read.
