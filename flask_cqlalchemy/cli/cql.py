@@ -7,13 +7,16 @@ Each command works on the current application's clusters. What destroys data ask
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, Protocol, cast
 
 import click
 from flask.cli import with_appcontext
 
+from ..connection.retry import DRIVER_ERRORS, reasons
 from ..errors import CQLAlchemyError
 from ..state import current_database
 from ..tables import apply
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
+#: Where outages are logged.
+OUTAGES_LOGGER = "flask_cqlalchemy.connection"
+
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 _yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -36,11 +42,28 @@ def _command(function: Callable[P, None]) -> Callable[P, None]:
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            function(*args, **kwargs)
+            with _quiet():
+                function(*args, **kwargs)
         except CQLAlchemyError as error:
             raise click.ClickException(str(error)) from error
+        except DRIVER_ERRORS as error:
+            raise click.ClickException(reasons(error)) from error
 
     return with_appcontext(run)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Do not print what is logged about an outage, where the program has told logging nothing: the
+    command ends with the same words.
+    """
+    silent = logging.NullHandler()
+    logger = logging.getLogger(OUTAGES_LOGGER)
+    logger.addHandler(silent)
+    try:
+        yield
+    finally:
+        logger.removeHandler(silent)
 
 
 def _chosen(names: Sequence[str]) -> list[Mapper]:
@@ -123,7 +146,7 @@ def _describe(bind: str, place: Place) -> dict[str, object]:
         "cluster": cluster.metadata.cluster_name,
         "keyspace": place.keyspace,
         "replication": strategy,
-        "schema_agreed": bool(cluster.control_connection.wait_for_schema_agreement(wait_time=1)),
+        "schema_agreed": apply.agrees(place.connection, 1),
         "hosts": [
             {
                 "address": f"{host.address}:{cluster.port}",

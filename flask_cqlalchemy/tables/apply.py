@@ -18,6 +18,7 @@ from cassandra.protocol import ErrorMessage
 from cassandra.query import SimpleStatement
 
 from ..config import PREFIX
+from ..connection.retry import DRIVER_ERRORS, unavailable
 from ..errors import CassandraUnavailable, OutcomeUnknown, SchemaError
 from ..statements.info import StatementInfo
 
@@ -36,22 +37,38 @@ POLL_INTERVAL = 0.2
 SHORTEST_WAIT = 10.0
 
 
+def agrees(connection: Connection, seconds: float) -> bool:
+    """Return whether the nodes agree on the schema, or come to within so many seconds.
+
+    :raises CassandraUnavailable: if the node that is asked is lost.
+    """
+    cluster = connection.cluster
+    try:
+        return bool(cluster.control_connection.wait_for_schema_agreement(wait_time=seconds))
+    except DRIVER_ERRORS as error:
+        raise unavailable("the schema", error) from error
+
+
 def refresh(connection: Connection) -> Cluster:
     """Wait until the nodes agree on the schema, and read it.
 
     :returns: the driver's Cluster, whose ``metadata`` is now that of the nodes.
+    :raises CassandraUnavailable: if the node that is asked is lost.
     :raises SchemaError: if they do not agree within ``CASSANDRA_SCHEMA_TIMEOUT``, or 10 s if that
         is shorter.
     """
     seconds = max(connection.settings.schema_timeout, SHORTEST_WAIT)
-    cluster = connection.cluster
-    agreed = cluster.control_connection.wait_for_schema_agreement(wait_time=seconds)
-    if not agreed:
+    if not agrees(connection, seconds):
         raise SchemaError(
             f"The nodes did not agree on the schema within {seconds:g} s "
             f"({PREFIX}SCHEMA_TIMEOUT); `nodetool describecluster` shows which differ."
         )
-    cluster.refresh_schema_metadata(max_schema_agreement_wait=0)
+    cluster = connection.cluster
+    try:
+        cluster.refresh_schema_metadata(max_schema_agreement_wait=0)
+    except DRIVER_ERRORS as error:
+        # The driver keeps the cause to itself: the node was lost after it had agreed.
+        raise unavailable("the schema", error) from error
     return cluster
 
 
