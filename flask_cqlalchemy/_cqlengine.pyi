@@ -198,6 +198,7 @@ class Model(metaclass=ModelMetaClass):
     __compute_routing_key__: ClassVar[bool]
     __consistency__: int | None
     __bind_key__: ClassVar[str]  # of the kit
+    __view__: ClassVar[bool]  # of the kit
     __mapper__: ClassVar[Mapper]  # of the kit
 
     DoesNotExist: ClassVar[type[DoesNotExist]]

@@ -165,9 +165,9 @@ def _describe(bind: str, place: Place) -> dict[str, object]:
 def models(as_json: bool) -> None:
     """List the models, and whether their tables are there."""
     found = []
-    for mapper in _mappers():
+    mappers = _mappers()
+    for mapper in mappers:
         place = mapper.place()
-        live = apply.find_keyspace(place.connection, place.keyspace)
         found.append(
             {
                 "model": mapper.name,
@@ -175,7 +175,7 @@ def models(as_json: bool) -> None:
                 "keyspace": place.keyspace,
                 "table": mapper.table,
                 "columns": len(mapper.columns),
-                "exists": live is not None and mapper.table in live.tables,
+                "exists": apply.find_kind(place, mapper.table) is not None,
             }
         )
     if as_json:
@@ -189,11 +189,15 @@ def models(as_json: bool) -> None:
                 str(entry["bind"]),
                 f"{entry['keyspace']}.{entry['table']}",
                 str(entry["columns"]),
-                "yes" if entry["exists"] else "no: flask cql sync",
+                "yes" if entry["exists"] else f"no: {_remedy(mapper)}",
             ]
-            for entry in found
+            for entry, mapper in zip(found, mappers, strict=True)
         ]
         print_table(["model", "bind", "table", "columns", "table exists"], rows)
+
+
+def _remedy(mapper: Mapper) -> str:
+    return "CREATE MATERIALIZED VIEW" if mapper.is_view else "flask cql sync"
 
 
 @click.command()
@@ -222,7 +226,8 @@ def drop(names: tuple[str, ...], yes: bool) -> None:
         for mapper in chosen:
             place = mapper.place()
             apply.refresh(place.connection)
-            done += apply.drop(place, "table", mapper.table)
+            kind = apply.find_kind(place, mapper.table)
+            done += apply.drop(place, kind, mapper.table) if kind else []
     _say(done or ["there was nothing to drop"])
 
 
@@ -235,9 +240,12 @@ def truncate(names: tuple[str, ...], yes: bool) -> None:
     chosen = _chosen(names)
     _confirm("Remove every row of", chosen, yes)
     for place, table in {(mapper.place(), mapper.table): None for mapper in chosen}:
-        live = apply.refresh(place.connection).metadata.keyspaces.get(place.keyspace)
-        if live is None or table not in live.tables:
-            click.echo(f"The table {place.keyspace}.{table} does not exist.")
+        apply.refresh(place.connection)
+        kind = apply.find_kind(place, table)
+        if kind != "table":
+            what = "view" if kind else "table"
+            why = "is emptied with its table" if kind else "does not exist"
+            click.echo(f"The {what} {place.keyspace}.{table} {why}.")
             continue
         apply.truncate(place, table)
         click.echo(f"Emptied the table {place.keyspace}.{table}.")

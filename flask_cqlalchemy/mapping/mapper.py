@@ -73,7 +73,8 @@ class Mapper:
     :ivar readers: for the columns whose values change in place, what makes one of the driver's.
     :ivar conversions: ``to_python`` of the scalar columns whose type is the program's own.
     :ivar writer: what one statement for a row needs; None where the table has counters or static
-        columns, is shared by several models, or the model has an ``__init__`` of its own.
+        columns, is shared by several models, or is a view, or the model has an ``__init__`` of its
+        own.
     """
 
     name: str
@@ -129,6 +130,18 @@ class Mapper:
         """The level that the model asks of its writes, if it does."""
         level: int | None = self.model.__consistency__
         return level
+
+    @property
+    def options(self) -> Mapping[str, object]:
+        """The table's options that the model names: ``__options__``."""
+        options: Mapping[str, object] | None = self.model.__options__
+        return options or {}
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the model says that it is over a materialised view: ``__view__``."""
+        is_view: bool = self.model.__view__
+        return is_view
 
     @property
     def is_polymorphic(self) -> bool:
@@ -224,6 +237,7 @@ def make_mapper(model: Any, database: Places, overridden: frozenset[str]) -> Map
         )
     }
     makes_light = "__init__" not in overridden and not model._is_polymorphic
+    has_writer = makes_light and not model.__view__
     clustering: Mapping[str, Column] = model._clustering_keys
     return Mapper(
         name=model.__name__,
@@ -250,7 +264,7 @@ def make_mapper(model: Any, database: Places, overridden: frozenset[str]) -> Map
         overridden=overridden,
         readers=readers,
         conversions=_find_conversions(by_name, readers),
-        writer=make_writer(model.__name__, by_name, readers) if makes_light else None,
+        writer=make_writer(model.__name__, by_name, readers) if has_writer else None,
         makes_light=makes_light,
     )
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from cassandra.cqlengine import columns
 from cassandra.cqlengine.connection import NOT_SET
 from cassandra.cqlengine.operators import EqualsOperator
-from cassandra.cqlengine.query import check_applied
+from cassandra.cqlengine.query import QueryException, check_applied
 from cassandra.cqlengine.statements import (
     BaseCQLStatement,
     DeleteStatement,
     MapDeleteClause,
+    SelectStatement,
 )
 
 from .._cqlengine import DMLQuery as CQLEngineDMLQuery
@@ -42,10 +43,16 @@ def run(
 
     :param options: what a query or a DML query has for the names of ``writes.OPTIONS``;
         ``_connection`` is what ``using(connection=...)`` was given: the name of a bind.
+    :raises QueryException: if it would write to a view.
     :raises ValidationError: naming the column, if a value cannot be stored in it.
     :raises LWTException: if a condition of it did not hold.
     :raises CassandraUnavailable: and the others of ``Connection.execute``.
     """
+    if mapper.is_view and not isinstance(statement, SelectStatement):
+        raise QueryException(
+            f"{mapper.name} is over a materialised view, which Cassandra keeps by itself: write to "
+            "the model of its table."
+        )
     batch = options.get("_batch")
     place = mapper.place(options.get("_connection"))
     rails = place.connection.settings.guardrails
