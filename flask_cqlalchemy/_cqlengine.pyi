@@ -217,6 +217,7 @@ class Model(metaclass=ModelMetaClass):
     __consistency__: int | None
     __bind_key__: ClassVar[str]  # of the kit
     __dmlquery__: ClassVar[type[DMLQuery]]
+    __view__: ClassVar[bool]  # of the kit
     __mapper__: ClassVar[Mapper]  # of the kit
 
     DoesNotExist: ClassVar[type[DoesNotExist]]

@@ -137,11 +137,13 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
 
     Beside what cqlengine documents (``__keyspace__``, ``__table_name__``, ``__options__``,
     ``__abstract__``, ``__discriminator_value__``) a model may set ``__bind_key__`` to the name of
-    an entry of ``CASSANDRA_BINDS``.
+    an entry of ``CASSANDRA_BINDS``, and ``__view__`` to true if it is over a materialised view,
+    which is read alone: nothing creates it, and writes are refused.
     """
 
     __abstract__ = True
     __bind_key__: ClassVar[str] = DEFAULT_BIND
+    __view__: ClassVar[bool] = False
     __queryset__ = QuerySet
     __dmlquery__ = DMLQuery
     _database: ClassVar[Database] = cast("Database", _NoDatabase("db.Model"))

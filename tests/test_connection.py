@@ -374,7 +374,7 @@ def test_an_outage_names_each_host_and_reason() -> None:
     error = NoHostAvailable("none", {"127.0.0.1:9042": OSError("refused")})
     with pytest.raises(CassandraUnavailable) as caught, translated("blog.post", idempotent=True):
         raise error
-    assert str(caught.value) == "blog.post: no node answered (127.0.0.1:9042: refused)"
+    assert str(caught.value) == "blog.post: no node answered (127.0.0.1:9042: OSError: refused)"
 
 
 def test_a_write_timeout_depends_on_whether_the_write_may_be_repeated() -> None:
@@ -421,7 +421,8 @@ class TestRetryPolicy:
 @pytest.fixture(scope="module")
 def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """A node of this module's own, which its tests stop and freeze."""
-    with LocalCluster(directory=tmp_path_factory.mktemp("own") / "cassandra") as cluster:
+    directory = tmp_path_factory.mktemp("own") / "cassandra"
+    with LocalCluster(directory=directory, auth=True) as cluster:
         yield cluster
 
 
@@ -430,6 +431,8 @@ def config_of(cluster: LocalCluster) -> dict[str, Any]:
         "CASSANDRA_HOSTS": cluster.contact_points,
         "CASSANDRA_PORT": cluster.port,
         "CASSANDRA_KEYSPACE": "test_outage",
+        "CASSANDRA_USERNAME": "cassandra",
+        "CASSANDRA_PASSWORD": "cassandra",
     }
 
 
@@ -492,3 +495,85 @@ def test_a_frozen_node_costs_no_more_than_the_request_timeout(own_cluster: Local
         finally:
             own_cluster.resume(1)
         assert wait_until(lambda: ask(client) == 200, "an answer") < 5
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "wrong": (
+        {"CASSANDRA_PASSWORD": "hunter2"},
+        "AuthenticationFailed: Provided username cassandra and/or password are incorrect "
+        "(CASSANDRA_USERNAME and CASSANDRA_PASSWORD)",
+    ),
+    "of an unknown role": (
+        {"CASSANDRA_USERNAME": "nobody", "CASSANDRA_PASSWORD": "hunter2"},
+        "AuthenticationFailed: Provided username nobody and/or password are incorrect "
+        "(CASSANDRA_USERNAME and CASSANDRA_PASSWORD)",
+    ),
+    "missing": (
+        {"CASSANDRA_USERNAME": None, "CASSANDRA_PASSWORD": None},
+        "AuthenticationFailed: Remote end requires authentication "
+        "(CASSANDRA_USERNAME and CASSANDRA_PASSWORD)",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("settings", "reason"), WRONG.values(), ids=WRONG)
+def test_a_wrong_password_says_so(
+    own_cluster: LocalCluster,
+    caplog: pytest.LogCaptureFixture,
+    settings: dict[str, Any],
+    reason: str,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    address = f"{own_cluster.contact_points[0]}:{own_cluster.port}"
+    with small_app(config_of(own_cluster), **settings) as (app, _):
+        response = app.test_client().get("/")
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+        for command in (["status"], ["models"], ["sync"]):
+            result = app.test_cli_runner().invoke(args=["cql", *command])
+            if command != ["models"]:
+                # The application has none, for which no connection is needed.
+                assert result.exit_code == 1
+                assert result.output.startswith("Error: 127.0.0.1 port ")
+                assert result.output.endswith(f"cannot connect ({address}: {reason})\n")
+    assert f": cannot connect ({address}: {reason})" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+@pytest.mark.slow
+def test_a_role_that_is_made_later_needs_no_restart(own_cluster: LocalCluster) -> None:
+    role = {"CASSANDRA_USERNAME": "late", "CASSANDRA_PASSWORD": "late"}
+    with (
+        small_app(config_of(own_cluster)) as (app, db),
+        small_app(config_of(own_cluster), **role) as (late, _),
+    ):
+        client = late.test_client()
+        assert ask(client) == 503
+        with app.app_context():
+            db.session.execute("CREATE ROLE late WITH PASSWORD = 'late' AND LOGIN = true")
+        assert wait_until(lambda: ask(client) == 200, "an answer") < 5
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_a_role_that_may_sign_in_again_needs_no_restart(
+    own_cluster: LocalCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The driver alone would give up for ever a node that has refused a role."""
+    role = {"CASSANDRA_USERNAME": "turned", "CASSANDRA_PASSWORD": "turned"}
+    with (
+        small_app(config_of(own_cluster)) as (app, db),
+        small_app(config_of(own_cluster), **role) as (turned, _),
+        app.app_context(),
+    ):
+        client = turned.test_client()
+        db.session.execute("CREATE ROLE turned WITH PASSWORD = 'turned' AND LOGIN = true")
+        wait_until(lambda: ask(client) == 200, "the role")
+        db.session.execute("ALTER ROLE turned WITH LOGIN = false")
+        own_cluster.restart(1)
+        wait_until(lambda: "turned is not permitted to log in" in caplog.text, "the refusal")
+        wait_until(lambda: ask(app.test_client()) == 200, "the node")
+        assert ask(client) == 503
+        db.session.execute("ALTER ROLE turned WITH LOGIN = true")
+        # Nodes remember for two seconds what a role may do.
+        assert wait_until(lambda: ask(client) == 200, "an answer") < 8

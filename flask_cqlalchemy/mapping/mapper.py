@@ -138,6 +138,18 @@ class Mapper:
         return level
 
     @property
+    def options(self) -> Mapping[str, object]:
+        """The table's options that the model names: ``__options__``."""
+        options: Mapping[str, object] | None = self.model.__options__
+        return options or {}
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the model says that it is over a materialised view: ``__view__``."""
+        is_view: bool = self.model.__view__
+        return is_view
+
+    @property
     def is_polymorphic(self) -> bool:
         """Whether the table is shared by several models."""
         return self.discriminator is not None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cassandra.cqlengine import CQLEngineException, ValidationError
-from cassandra.cqlengine.query import check_applied
+from cassandra.cqlengine.query import QueryException, check_applied
 from cassandra.query import UNSET_VALUE
 
 from ..mapping.naming import unknown_name
@@ -133,7 +133,7 @@ def bind_insert(
     key = (place.keyspace, "insert", only_static, options.if_not_exists, *used)
     info = mapper.statements.get(key)
     if info is None:
-        cql, timed = _insert_cql(mapper.qualified(place.keyspace), columns, options, used)
+        cql, timed = _insert_cql(_table(mapper, place), columns, options, used)
         info = mapper.remember(key, cql, timed)
     return _bind(mapper, place, info, values, options), row
 
@@ -210,7 +210,7 @@ def _update_info(
     key = (place.keyspace, "update", condition, *used, *texts, "", *where)
     info = mapper.statements.get(key)
     if info is None:
-        begin = f"UPDATE {mapper.qualified(place.keyspace)}"
+        begin = f"UPDATE {_table(mapper, place)}"
         end = f" SET {', '.join(texts)} WHERE {' AND '.join(where)}{condition}"
         timed = None
         if not condition and "TIMESTAMP" not in used and not mapper.has_counters:
@@ -240,7 +240,7 @@ def bind_delete(
     key = (place.keyspace, "delete", condition, *used, *texts)
     info = mapper.statements.get(key)
     if info is None:
-        begin = f"DELETE FROM {mapper.qualified(place.keyspace)}"
+        begin = f"DELETE FROM {_table(mapper, place)}"
         end = f" WHERE {' AND '.join(texts)}{condition}"
         timed = None
         if not condition and not used and not mapper.has_counters:
@@ -316,6 +316,19 @@ def send(
 
 
 # Texts
+
+
+def _table(mapper: Mapper, place: Place) -> str:
+    """Return the table that a statement writes to, as its text is made.
+
+    :raises QueryException: if it is a view.
+    """
+    if mapper.is_view:
+        raise QueryException(
+            f"{mapper.name} is over a materialised view, which Cassandra keeps by itself: write to "
+            "the model of its table."
+        )
+    return mapper.qualified(place.keyspace)
 
 
 def _using(options: WriteOptions, *, has_ttl: bool = True) -> tuple[tuple[str, ...], list[object]]:
