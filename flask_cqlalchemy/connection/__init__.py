@@ -31,7 +31,7 @@ from cassandra.query import BoundStatement, PreparedStatement
 from flask import has_request_context
 
 from ..config import PREFIX, Settings
-from ..errors import CassandraUnavailable, ConfigError
+from ..errors import CassandraUnavailable, ConfigError, as_both
 from ..guardrails import count_repetition
 from ..protocol import install
 from ..signals import Observation, is_observed, observe
@@ -357,9 +357,10 @@ class Connection:
             log.warning("%s", outage)
             raise outage from None
         except NoHostAvailable as error:
-            raise CassandraUnavailable(
+            outage = CassandraUnavailable(
                 f"{', '.join(hosts)} port {port}: cannot connect ({reasons(error)})"
-            ) from error
+            )
+            raise as_both(outage, error) from error
 
     def _run_attempt(self, attempt: Future[_Live], hosts: Sequence[str], port: int) -> None:
         """Connect, in a thread of its own: the driver may take longer than anybody can wait."""

@@ -18,7 +18,7 @@ from cassandra.protocol import ErrorMessage
 from cassandra.query import SimpleStatement
 
 from ..config import PREFIX
-from ..errors import CassandraUnavailable, OutcomeUnknown, SchemaError
+from ..errors import CassandraUnavailable, OutcomeUnknown, SchemaError, as_both
 from ..statements.info import StatementInfo
 
 if TYPE_CHECKING:
@@ -107,12 +107,6 @@ def change(connection: Connection, cql: str, subject: str, is_done: Callable[[],
     try:
         info = StatementInfo("schema", subject, cql)
         rows = connection.execute(statement, timeout=seconds, info=info)
-    except (RequestValidationException, RequestExecutionException, ErrorMessage) as error:
-        refresh(connection)
-        if not is_done():
-            raise SchemaError(
-                f"{subject}: Cassandra refused the change ({error}): {cql}"
-            ) from error
     except (CassandraUnavailable, OutcomeUnknown):
         deadline = time.monotonic() + max(seconds, SHORTEST_WAIT)
         while True:
@@ -122,6 +116,11 @@ def change(connection: Connection, cql: str, subject: str, is_done: Callable[[],
             if time.monotonic() > deadline:
                 raise
             time.sleep(POLL_INTERVAL)
+    except (RequestValidationException, RequestExecutionException, ErrorMessage) as error:
+        refresh(connection)
+        if not is_done():
+            refused = SchemaError(f"{subject}: Cassandra refused the change ({error}): {cql}")
+            raise as_both(refused, error) from error
     else:
         if not rows.response_future.is_schema_agreed:
             refresh(connection)
