@@ -73,6 +73,7 @@ class BatchQuery:
     batch_type: Any
     timestamp: datetime | timedelta | int | None
     _consistency: int | None
+    _connection: str | None
     _timeout: Any
     _executed: bool
     contents: Any  # of the kit

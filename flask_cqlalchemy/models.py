@@ -319,10 +319,14 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
 
     @classmethod
     def _class_get_connection(cls) -> str:
-        return cls.__connection__ or cls._database.registry.connection_name(cls.__bind_key__)
+        # cqlengine's own code looks the name up in its registry, where no bind has its own name.
+        return cls._database.registry.connection_name(cls.__connection__ or cls.__bind_key__)
 
     def _inst_get_connection(self) -> str:
-        return self._connection or self._class_get_connection()
+        name: str | None = self._connection
+        if name is None:
+            return self._class_get_connection()
+        return self._database.registry.connection_name(name)
 
     _get_connection = hybrid_classmethod(_class_get_connection, _inst_get_connection)
 

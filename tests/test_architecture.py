@@ -54,6 +54,7 @@ REACHES = {
         "_ParameterizedType": "the driver's base of collections",
         "_make_udt_tuple_type": "the driver's class for a user type that has none",
     },
+    "query.options": {"_connection": "the bind that a batch of cqlengine's was given"},
     "registry": {"_connections": "cqlengine's registry of connections"},
     "schemas": {"_declared_fields": "what marshmallow keeps of a schema class"},
     "signals": {"_col_names": "whether an answer of the driver has rows"},

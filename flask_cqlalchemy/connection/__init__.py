@@ -33,7 +33,7 @@ from cassandra.query import BoundStatement, PreparedStatement
 from flask import has_request_context
 
 from ..config import PREFIX, Settings
-from ..errors import CassandraUnavailable, ConfigError
+from ..errors import CassandraUnavailable, ConfigError, as_both
 from ..guardrails import count_repetition
 from ..protocol import install
 from ..signals import Observation, is_observed, observe
@@ -381,7 +381,10 @@ class Connection:
             log.warning("%s", outage)
             raise outage from late
         except CONNECT_OUTAGES as error:
-            raise CassandraUnavailable(_cannot_connect(hosts, port, error)) from error
+            outage = CassandraUnavailable(_cannot_connect(hosts, port, error))
+            if isinstance(error, NoHostAvailable):
+                outage = as_both(outage, error)
+            raise outage from error
 
     def _look_up_again(self, error: Exception) -> None:
         """After the loss of every node, see whether their names lead elsewhere by now.

@@ -176,7 +176,7 @@ class Mapper:
 
         :param bind: another way to the nodes: the keyspace stays the model's own.
         :raises NoAppError: if there is no current application.
-        :raises ConfigError: if ``CASSANDRA_BINDS`` lacks the bind.
+        :raises UnknownBind: if ``CASSANDRA_BINDS`` lacks the bind.
         """
         model = self.model
         place = self.database.place(model.__bind_key__)

@@ -41,6 +41,13 @@ class WriteOptions(NamedTuple):
     connection: str | None = None
 
     @property
+    def bind(self) -> str | None:
+        """The bind that the write itself, or its batch, names in place of the model's."""
+        if self.connection is None and self.batch is not None:
+            return self.batch._connection
+        return self.connection
+
+    @property
     def is_conditional(self) -> bool:
         """Whether Cassandra says if the write was applied."""
         return bool(self.conditions or self.if_exists or self.if_not_exists)

@@ -62,7 +62,7 @@ def insert(model: type[M], given: Mapping[str, object], options: WriteOptions = 
     :raises LWTException: if the row exists, and must not.
     """
     mapper: Mapper = model.__mapper__
-    query, row = bind_insert(mapper, mapper.place(options.connection), given, options)
+    query, row = bind_insert(mapper, mapper.place(options.bind), given, options)
     instance = make_instance(model, row)
     if options.batch is not None:
         row["_is_persisted"] = False
@@ -72,7 +72,7 @@ def insert(model: type[M], given: Mapping[str, object], options: WriteOptions = 
 
 def _insert_instance(instance: Model, options: WriteOptions) -> None:
     mapper: Mapper = instance.__mapper__
-    place = mapper.place(options.connection)
+    place = mapper.place(options.bind)
     given = given_values(instance)
     query, row = bind_insert(mapper, place, given, options, defaults=False)
     if options.batch is None:
@@ -168,7 +168,7 @@ def change_instance(
             column.validate(getattr(instance, column.name))
     if not assignments:
         return
-    place = mapper.place(options.connection)
+    place = mapper.place(options.bind)
     where = _key_where(mapper, instance, only_partition=assignments.only_static)
     query = bind_update(mapper, place, assignments, where, options)
     send(query, options, partial(mark_written, instance, written))
@@ -230,9 +230,7 @@ def delete_instance(instance: Model, options: WriteOptions = PLAIN) -> None:
             f"{_key_changed(mapper, changed)} It is not clear which row shall be deleted: use "
             f"{mapper.name}.objects(...).delete()."
         )
-    query = bind_delete(
-        mapper, mapper.place(options.connection), _key_where(mapper, instance), options
-    )
+    query = bind_delete(mapper, mapper.place(options.bind), _key_where(mapper, instance), options)
     send(query, options, partial(mark_deleted, instance))
 
 
@@ -311,7 +309,7 @@ def delete_rows(mapper: Mapper, clauses: Sequence[WhereClause], options: WriteOp
 
 
 def _place(mapper: Mapper, clauses: Iterable[WhereClause], options: WriteOptions) -> Place:
-    place = mapper.place(options.connection)
+    place = mapper.place(options.bind)
     check_lengths(place.connection.settings.guardrails, clauses, mapper.name)
     return place
 
