@@ -32,6 +32,7 @@ from .._cqlengine import BatchQuery, Model, ModelQuerySet, WhereClause
 from ..guardrails import check_filtering, check_rows
 from ..mapping.conversions import as_stored
 from ..mapping.instances import make_instances, mark_unread
+from ..mapping.texts import show_condition
 from ..protocol import mark_for_instances
 from ..statements.compiling import compile_statement
 from ..statements.info import StatementInfo
@@ -134,6 +135,17 @@ class Query(ModelQuerySet, Generic[T_co]):
         clone._where = [copy_clause(clause) for clause in self._where]
         clone._conditional = [copy_clause(clause) for clause in self._conditional]
         return clone
+
+    def __repr__(self) -> str:
+        """Return the model and the conditions, without a query or an application."""
+        attributes = self.mapper.attributes
+        text = f"<{type(self).__name__} of {self.mapper.name}"
+        for word, clauses in ((" where ", self._where), (" if ", self._conditional)):
+            if clauses:
+                text += word + " and ".join(show_condition(each, attributes) for each in clauses)
+        if self._order:
+            text += f" ordered by {', '.join(self._order)}"
+        return f"{text} limit {self._limit}>" if self._limit else f"{text}>"
 
     # Building
 
@@ -378,6 +390,11 @@ class Query(ModelQuerySet, Generic[T_co]):
     def conditions(self) -> Sequence[WhereClause]:
         """The conditions that a row must meet."""
         return self._where
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether it has conditions beside those with which the model's query sets begin."""
+        return len(self._where) > len(self.model.objects.conditions)
 
     @property
     def order(self) -> Sequence[str]:
