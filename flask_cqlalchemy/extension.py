@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from flask import Blueprint, Flask
 
-from . import bulk, columns, json, schemas
+from . import bulk, columns, converters, json, schemas
 from .batch import Batch
 from .cli.cql import make_group
 from .config import DEFAULT_BIND, Settings, keys_as_docstring, read_settings
@@ -139,6 +139,7 @@ class CQLAlchemy(Database):
         weakref.finalize(app, state.close)
         app.extensions[EXTENSION_NAME] = self
         json.install(app)
+        converters.install(app)
         app.shell_context_processor(self._shell_context)
         # A blueprint without routes is how an extension brings templates.
         app.register_blueprint(
