@@ -151,7 +151,7 @@ def test_an_index_on_the_keys_needs_no_filtering(cql: CQLAlchemy) -> None:
 
 
 def test_cqlengine_s_own_models_do_not_know_it() -> None:
-    class Stock(StockModel):  # type: ignore[misc]
+    class Stock(StockModel):
         id = columns.Integer(primary_key=True)
         attrs = columns.Map(columns.Text, columns.Text)
 
