@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cassandra.cqlengine import CQLEngineException, ValidationError
+from cassandra.cqlengine.query import QueryException
 
 from .batch import Batch
 from .connection import kit_error
@@ -436,21 +437,54 @@ def get_many(
     :raises CassandraUnavailable: if one of the rows cannot be read.
     """
     mapper = model.__mapper__
+    return _read_all(model.objects, (_key_of(mapper, given) for given in keys), concurrency)
+
+
+def read_by_key(query: Query[M], keys: Iterable[object]) -> dict[Any, M]:
+    """Do what ``QuerySet.in_bulk`` says."""
+    mapper = query.mapper
+    if query.is_filtered or query.row_limit or query.is_distinct or query.listed is not None:
+        raise QueryException(
+            f"{mapper.name}: in_bulk() reads instances by whole primary keys, but the query set "
+            "has conditions, a limit, distinct() or values_list(). Leave them out."
+        )
+    wanted = {}
+    for given in keys:
+        key = _key_of(mapper, given)
+        values = tuple(key[name] for name in mapper.primary_key)
+        try:
+            wanted[values if len(values) > 1 else values[0]] = key
+        except TypeError:
+            raise QueryException(
+                f"{mapper.name}: a key with a collection cannot be the key of a dictionary, which "
+                "in_bulk() returns. db.get_many() returns a list."
+            ) from None
+    found = _read_all(query, wanted.values(), CONCURRENCY)
+    return {
+        key: instance for key, instance in zip(wanted, found, strict=True) if instance is not None
+    }
+
+
+def _read_all(
+    query: Query[M], keys: Iterable[Mapping[str, object]], concurrency: int
+) -> list[M | None]:
+    """Return the instance of each key, in their order; None where there is no row."""
     found: list[M | None] = []
 
     def requests() -> Iterator[_Request]:
-        for index, given in enumerate(keys):
-            query, kept = of_own_kind(model.objects.filter(**_key_of(mapper, given)))
+        for index, key in enumerate(keys):
+            one = query.filter(**key)
+            asked, kept = of_own_kind(one)
+            request = _Request((index, one, kept), asked.bound_select(0))
             found.append(None)
-            yield _Request((index, kept), query.bound_select(0))
+            yield request
 
-    everything: Query[M] = model.objects
-    pipeline = _Pipeline(mapper.place().connection, concurrency)
+    pipeline = _Pipeline(query.place().connection, concurrency)
     for request, rows, error in pipeline.run(requests()):
         if error is not None:
             raise error
-        index, kept = request.item
-        items = everything.make_items(kept.of(rows) if kept else rows)
+        index, one, kept = request.item
+        items = one.make_items(kept.of(rows) if kept else rows or [])
         if items:
             (found[index],) = items
     return found

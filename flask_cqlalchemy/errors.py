@@ -87,7 +87,7 @@ class NoConfig(ConfigError):  # noqa: N818 - the name is that of version 2
     """Nothing in the configuration says where Cassandra is, or in which keyspace to work."""
 
 
-class UnknownBind(ConfigError, CQLEngineException):  # noqa: N818 - what it is, as NoConfig
+class UnknownBind(ConfigError, CQLEngineException):  # type: ignore[misc]  # noqa: N818 - as NoConfig
     """A model or a call names a bind that the configuration lacks; cqlengine's connection."""
 
 

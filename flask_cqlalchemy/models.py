@@ -32,14 +32,19 @@ from .mapping.instances import (
     make_full_instance,
     restore_state,
     save_state,
+    stored_values,
+    take_over,
+    was_read,
 )
 from .mapping.kinds import derive_name, given_name
-from .mapping.mapper import Mapped, copy_mapper, make_mapper
+from .mapping.mapper import Mapped, copy_mapper, fields_of, make_mapper
+from .mapping.texts import show
 from .query.base import Query
 from .query.dml import DMLQuery, dml_query_of
 from .query.kinds import Objects
 from .query.options import take_options
 from .query.saving import change_instance, check_changed_names, delete_instance, save_instance
+from .query.writes import check_key
 from .queryset import QuerySet
 
 if TYPE_CHECKING:
@@ -181,6 +186,14 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
         # With these a type checker would let a program assign to any attribute.
         __setattr__, __delattr__ = _set_attribute, _delete_attribute
 
+    def __repr__(self) -> str:
+        """Return the model and its columns, the key among them; ``...`` for what was not read."""
+        mapper = self.__mapper__
+        names = [name for name in mapper.columns if name != mapper.discriminator]
+        shown = [f"{name}={show(getattr(self, name))}" for name in names if was_read(self, name)]
+        rest = ["..."] if len(shown) < len(names) else []
+        return f"{type(self).__name__}({', '.join(shown + rest)})"
+
     def __getstate__(self) -> dict[str, object]:
         return save_state(self)
 
@@ -190,6 +203,32 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
     def __copy__(self) -> Self:
         # A copy with the same collections would change together with the original.
         return deepcopy(self)
+
+    def __hash__(self) -> int:
+        """Hash the model and the primary key, as it is stored, so that instances can be elements of
+        sets and keys of dictionaries. Equal are those that have the same values.
+
+        While an instance is in one, its key must not be changed.
+
+        :raises TypeError: if a part of the key is missing, or cannot be stored.
+        """
+        mapper = self.__mapper__
+        key = []
+        for name, column in mapper.primary_key.items():
+            value = getattr(self, name)
+            if value is None:
+                raise TypeError(
+                    f"{mapper.name}: {name}, of the primary key, is missing, and an instance is "
+                    "hashed by its key."
+                )
+            try:
+                key.append(_hashable(column.to_database(value)))
+            except Exception as problem:
+                raise TypeError(
+                    f"{mapper.name}.{name}, of the primary key, cannot be stored, and an instance "
+                    "is hashed by its key."
+                ) from problem
+        return hash((mapper.definition, *key))
 
     @classmethod
     def _get_keyspace(cls) -> str | None:
@@ -257,6 +296,34 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
             stored.
         """
         return cls.objects.create(**kwargs)
+
+    @classmethod
+    def get_or_create(
+        cls, defaults: Mapping[str, object] | None = None, **values: object
+    ) -> tuple[Self, bool]:
+        """Insert a row unless one has its key; see ``QuerySet.get_or_create``."""
+        return cls.objects.get_or_create(defaults, **values)
+
+    @classmethod
+    def update_or_create(
+        cls, defaults: Mapping[str, object] | None = None, **values: object
+    ) -> tuple[Self, bool]:
+        """Insert a row, or write these columns of it; see ``QuerySet.update_or_create``."""
+        return cls.objects.update_or_create(defaults, **values)
+
+    def refresh(self) -> Self:
+        """Read the row again, all columns of it. What was changed and not saved is lost.
+
+        :raises DoesNotExist: if the row is gone; the instance stays as it is.
+        :raises ValidationError: naming the column of the primary key that the instance lacks.
+        """
+        mapper = self.__mapper__
+        key = stored_values(self, mapper.primary_key)
+        check_key(mapper, key)
+        query: QuerySet[Self] = type(self).objects
+        connection = self.__dict__.get("_connection")
+        take_over(self, (query.using(connection=connection) if connection else query).get(**key))
+        return self
 
     def save(self) -> Self:
         """Insert a new instance, or write what has changed since the instance was read.
@@ -351,6 +418,10 @@ class BoundUserType(CQLEngineUserType):
         database = cls.__dict__.get("_database")
         if database is None:
             cls._database.registry.add_type(cls)
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={show(getattr(self, name))}" for name in fields_of(type(self)))
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def __hash__(self) -> int:
         """Hash the values, so that user types can be elements of sets and keys of maps.

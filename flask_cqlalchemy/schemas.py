@@ -23,7 +23,8 @@ from marshmallow.schema import SchemaMeta as _MarshmallowMeta
 from marshmallow.schema import SchemaOpts as _MarshmallowOpts
 
 from .columns import ColumnField, find
-from .columns.table import KNOWN_MODULES, merge, own_rules
+from .columns.rules import as_list, merge
+from .columns.table import KNOWN_MODULES, own_rules
 from .mapping.instances import is_stored, was_read
 from .mapping.mapper import Mapped, columns_of, discriminator_of, keys_of, mapper_of
 from .mapping.naming import unknown_name
@@ -61,9 +62,10 @@ class _Maker:
         self._label = label
 
     def field_of(self, column: Column, **options: Any) -> ColumnField:
-        rules = own_rules(column)
+        entry = find(column, self._label)
+        rules = own_rules(column, as_list(entry.options(column).get("validate", ())))
         given = merge({"validate": rules}, options) if rules else options
-        field = find(column, self._label).make_field(column, self, given)
+        field = entry.make_field(column, self, given)
         field.label = self._label
         return field
 

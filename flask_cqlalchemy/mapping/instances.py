@@ -285,6 +285,34 @@ def make_light(instance: Model, row: dict[str, object]) -> None:
             state.pop(name + _READ, None)
 
 
+def stored_values(instance: Model, names: Iterable[str]) -> dict[str, object]:
+    """Return values of columns as they were when the instance was read or written; of a new
+    instance, those that it has.
+    """
+    state = instance.__dict__
+    if not is_stored(instance):
+        return {name: getattr(instance, name) for name in names}
+    if "_values" in state:
+        return {name: instance._values[name].previous_value for name in names}
+    row, readers = {**state, **scalar_changes(instance)}, instance.__mapper__.readers
+    return {
+        name: readers[name](row.get(name)) if name in readers else row.get(name) for name in names
+    }
+
+
+def take_over(instance: Model, read: Model) -> None:
+    """Give an instance the state of one that has just been read, which nobody else has.
+
+    What a program has put on it stays, and so does the connection that it was told to use.
+    """
+    mapper = instance.__mapper__
+    replaced = {*mapper.columns, *_MADE_BY_CQLENGINE, _ORIGINALS, "_if_exists", "_if_not_exists"}
+    replaced.update(name + _READ for name in mapper.readers)
+    replaced.remove("_connection")
+    kept = {name: value for name, value in instance.__dict__.items() if name not in replaced}
+    object.__setattr__(instance, "__dict__", {**read.__dict__, **kept})
+
+
 def is_stored(instance: object) -> bool:
     """Return whether an instance has a row: it was read, or has been written."""
     return bool(getattr(instance, "_is_persisted", False))

@@ -22,6 +22,7 @@ from cassandra.cqlengine.statements import BaseClause, SelectStatement
 
 from .._cqlengine import BatchQuery, Model, ModelQuerySet, WhereClause
 from ..guardrails import check_filtering
+from ..mapping.texts import show_condition
 from ..protocol import mark_for_instances
 from ..statements.compiling import compile_statement
 from ..statements.info import StatementInfo
@@ -89,6 +90,17 @@ class Selection(ModelQuerySet):
         clone._where = [copy_clause(clause) for clause in self._where]
         clone._conditional = [copy_clause(clause) for clause in self._conditional]
         return clone
+
+    def __repr__(self) -> str:
+        """Return the model and the conditions, without a query or an application."""
+        attributes = self.mapper.attributes
+        text = f"<{type(self).__name__} of {self.mapper.name}"
+        for word, clauses in ((" where ", self._where), (" if ", self._conditional)):
+            if clauses:
+                text += word + " and ".join(show_condition(each, attributes) for each in clauses)
+        if self._order:
+            text += f" ordered by {', '.join(self._order)}"
+        return f"{text} limit {self._limit}>" if self._limit else f"{text}>"
 
     # Building
 
@@ -294,6 +306,11 @@ class Selection(ModelQuerySet):
     def conditions(self) -> Sequence[WhereClause]:
         """The conditions that a row must meet."""
         return self._where
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether it has conditions beside those with which the model's query sets begin."""
+        return len(self._where) > len(self.model.objects.conditions)
 
     @property
     def order(self) -> Sequence[str]:
