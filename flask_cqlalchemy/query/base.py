@@ -443,7 +443,9 @@ class Query(ModelQuerySet, Generic[T_co]):
         most = self._fetch_size or self.place().connection.settings.fetch_size
         query = self.bound_select(0, fetch_size=min(fetch_size, most))
         found = query.execute(timeout=self._timeout, paging_state=paging_state)
-        return RowPage(list(found.current_rows), found.paging_state)
+        rows = list(found.current_rows)
+        _count_from_zero(self.mapper, rows)
+        return RowPage(rows, found.paging_state)
 
     def binding(self) -> list[object]:
         """Return what tells this query from others, for a cursor that belongs to it.
@@ -489,6 +491,7 @@ class Query(ModelQuerySet, Generic[T_co]):
         """Return what iterating gives of these rows, which become the instances."""
         known = self.known_values()
         mapper = self.mapper
+        _count_from_zero(mapper, rows)
         if mapper.makes_light and not self._values_list:
             return make_instances(mapper, rows, known)
         construct = self._get_result_constructor()
@@ -510,6 +513,7 @@ class Query(ModelQuerySet, Generic[T_co]):
         made: list[Any] = []
         while True:
             before = len(made)
+            _count_from_zero(self.mapper, found.current_rows)
             made += make(found.current_rows)
             if not self._limit:
                 rails = found.connection.settings.guardrails
@@ -613,3 +617,12 @@ class Query(ModelQuerySet, Generic[T_co]):
             if not has_more:
                 return
             found.take_next_page()
+
+
+def _count_from_zero(mapper: Mapper, rows: list[Row]) -> None:
+    """Have a counter that was never changed, and is null, read as 0."""
+    for name in mapper.counters:
+        field = mapper.columns[name].db_field_name
+        for row in rows:
+            if field in row and row[field] is None:
+                row[field] = 0
