@@ -36,7 +36,7 @@ from .mapping.instances import (
     save_state,
 )
 from .mapping.mapper import Mapped, fields_of, make_mapper
-from .mapping.naming import unknown_name
+from .mapping.naming import naming_model, unknown_name
 from .query.stock import DMLQuery
 from .query.writes import insert_instance, save_changes
 from .queryset import QuerySet
@@ -146,10 +146,21 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
         if not values.keys() <= known.keys():
             name = min(values.keys() - known.keys())
             raise ValidationError(unknown_name(type(self).__name__, name, known))
-        try:
+        with naming_model(type(self).__name__, known):
             super().__init__(**values)
-        except Refusal as refused:
-            raise refused.within(f"{type(self).__name__}.") from refused.__cause__
+
+    def validate(self) -> None:
+        """Check the values of all columns, which then are as a row has them.
+
+        :raises ValidationError: naming the column that does not take its value.
+        """
+        mapper = self.__mapper__
+        with naming_model(type(self).__name__, mapper.columns):
+            super().validate()
+        for name in mapper.readers:
+            manager = self._values[name]
+            if manager.value is None:
+                manager.value = mapper.columns[name].to_python(None)
 
     def _set_attribute(self, name: str, value: object) -> None:
         mapper = self.__mapper__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import math
+import pickle
 import re
 import uuid
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from cassandra.cqlengine import ValidationError
 
 from flask_cqlalchemy import BulkError, CQLAlchemy
 from flask_cqlalchemy.mapping.instances import is_stored
+from flask_cqlalchemy.schemas import schema_for
 
 from .cql_helpers import module_fixtures
 
@@ -24,7 +26,8 @@ db = CQLAlchemy()
 c = db.columns
 
 TOKYO = datetime.timezone(datetime.timedelta(hours=9))
-RANDOM, TIMED = uuid.UUID(int=4 << 76 | 1), uuid.UUID(int=1 << 76 | 1)
+RANDOM = uuid.UUID("00000000-0000-4000-8000-000000000001")
+TIMED = uuid.UUID("00000000-0000-1000-8000-000000000001")
 
 
 class Address(db.UserType):
@@ -102,7 +105,9 @@ class Visits(db.Model):
     writes = c.Counter(db_field="w")
 
 
-cassandra_config, database, app = module_fixtures(db, CASSANDRA_GUARDRAILS="off")
+cassandra_config, database, app = module_fixtures(
+    db, CASSANDRA_GUARDRAILS="off", SECRET_KEY="of the tests"
+)
 
 
 # Ways in
@@ -130,6 +135,7 @@ def update(**values: Any) -> Any:
 
 
 def update_rows(**values: Any) -> None:
+    Value.create(id=1)
     Value.objects(id=1).update(**values)
 
 
@@ -144,6 +150,7 @@ def bulk_create_instance(**values: Any) -> Any:
 
 
 def bulk_update(**values: Any) -> None:
+    Value.create(id=1)
     db.bulk_update(Value, [{"id": 1, **values}])
 
 
@@ -487,17 +494,32 @@ def test_what_would_have_to_be_changed_is_refused_in_words_about_the_value(
 @pytest.mark.parametrize("name", [name for name in REFUSED if name != "short"])
 def test_a_filter_refuses_the_same(cql: CQLAlchemy, name: str) -> None:
     for given, problem in REFUSED[name]:
+        if given == {"a": None}:
+            # Cassandra compares no map with another.
+            continue
         with pytest.raises(ValidationError) as caught:
             Value.objects(**{name: given}).allow_filtering().first()
         assert str(caught.value) == f"Value.{name}{problem}"
 
 
-@pytest.mark.parametrize("raised", [ValidationError, TypeError, ValueError, InvalidRequest])
-def test_a_refusal_is_what_cqlengine_the_driver_or_cassandra_raises(
-    cql: CQLAlchemy, raised: type[Exception]
+@pytest.mark.parametrize(
+    ("name", "given", "raised"),
+    [
+        ("at", "2026-01-01", TypeError),
+        ("day", "soon", ValueError),
+        ("every", 5, TypeError),
+        ("number", 2**31, InvalidRequest),
+        ("single", 1e39, InvalidRequest),
+    ],
+)
+def test_a_refusal_is_also_what_is_raised_without_the_kit(
+    cql: CQLAlchemy, name: str, given: Any, raised: type[Exception]
 ) -> None:
-    with pytest.raises(raised, match=r"^Value\.at takes a datetime, not a str$"):
-        Value.create(id=1, at="2026-01-01")
+    with pytest.raises(raised, match=rf"^Value\.{name} takes ") as caught:
+        Value.create(id=1, **{name: given})
+    assert isinstance(caught.value, ValidationError)
+    copied = pickle.loads(pickle.dumps(caught.value))
+    assert (type(copied), str(copied)) == (ValidationError, str(caught.value))
 
 
 def test_two_keys_that_become_one_are_refused(cql: CQLAlchemy) -> None:
@@ -544,7 +566,7 @@ def test_an_instance_after_its_write_equals_the_row(
     for name in Value._columns:
         assert exactly(getattr(written, name)) == exactly(getattr(read, name)), name
     assert written == read
-    assert db.schema_for(Value).dump(written) == db.schema_for(Value).dump(read)
+    assert schema_for(Value).dump(written) == schema_for(Value).dump(read)
 
 
 @pytest.mark.parametrize("way", INSTANCES, ids=name_of)
@@ -584,11 +606,12 @@ def test_a_counter_that_was_never_counted_reads_as_zero(cql: CQLAlchemy) -> None
     assert query.rows() == [{"page": "/", "reads": 1, "w": 0}]
     assert [each.writes for each in query.iter()] == [0]
     assert [each.writes for each in query.paginate().items] == [0]
-    assert db.get_many(Visits, ["/"])[0].writes == 0  # type: ignore[union-attr]
+    assert db.get_many(Visits, ["/"])[0].writes == 0
     assert query.to_json() == b'[{"page":"/","reads":1,"w":0}]'
-    assert db.schema_for(Visits).dump(row) == {"page": "/", "reads": 1, "w": 0}
+    assert schema_for(Visits).dump(row) == {"page": "/", "reads": 1, "w": 0}
 
 
+@pytest.mark.filterwarnings("ignore:'create' and 'save' actions on Counters:DeprecationWarning")
 def test_a_counter_is_counted_up_on_the_row(cql: CQLAlchemy) -> None:
     Visits.objects(page="/").update(reads=1)
     row = Visits.get(page="/")

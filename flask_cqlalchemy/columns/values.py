@@ -90,12 +90,8 @@ IN_COLLECTION = {"inet": "inet in a collection"}
 WORDS[IN_COLLECTION["inet"]] = WORDS["inet"]
 
 
-class Refusal(  # type: ignore[misc]  # noqa: N818 - what it is, as InvalidCursor
-    ValidationError, TypeError, ValueError, InvalidRequest
-):
-    """A value that a column does not take.
-
-    It is also what cqlengine, the driver or Cassandra would have raised for it, later or elsewhere.
+class Refusal(ValidationError):  # type: ignore[misc]  # noqa: N818 - what it is, as InvalidCursor
+    """A value that a column does not take: to programs, a ``ValidationError``.
 
     :ivar where: the column, and the part of its value: ``Post.tags[3]``.
     :ivar problem: the rest of the sentence.
@@ -106,9 +102,28 @@ class Refusal(  # type: ignore[misc]  # noqa: N818 - what it is, as InvalidCurso
         separator = "" if problem.startswith(":") or not where else " "
         super().__init__(f"{where}{separator}{problem}")
 
+    def __reduce__(self) -> tuple[type[ValidationError], tuple[str]]:
+        return ValidationError, (str(self),)
+
     def within(self, where: str) -> Refusal:
         """Return the same about a part of something."""
-        return Refusal(self.problem, where + self.where)
+        return type(self)(self.problem, where + self.where)
+
+
+class _WrongType(Refusal, TypeError, ValueError):  # noqa: N818
+    """For the types of whose values Python itself complains in cqlengine."""
+
+
+class _OutOfRange(Refusal, InvalidRequest):  # type: ignore[misc]
+    """For what Cassandra itself complains about to cqlengine."""
+
+
+for _kind in (Refusal, _WrongType, _OutOfRange):
+    # What programs, and whoever reads their logs, know it as.
+    _kind.__name__ = _kind.__qualname__ = ValidationError.__name__
+
+#: The types of ``_WrongType``.
+_CONVERTED_BY_PYTHON = frozenset({"date", "duration", "time", "timestamp"})
 
 
 def within(where: str, error: Exception) -> Refusal:
@@ -123,13 +138,21 @@ def named(column: columns.Column, error: Exception) -> Refusal:
     return within(column.column_name or "", error)
 
 
+def _class_of(kind: str) -> type[Refusal]:
+    return _WrongType if kind in _CONVERTED_BY_PYTHON else Refusal
+
+
 def refusal(kind: str, value: object) -> Refusal:
     """Return the error of a value that is not of a type, by its name in CQL."""
-    return Refusal(f"takes {WORDS.get(kind, kind)}, not {describe(value)}")
+    return _class_of(kind)(f"takes {WORDS.get(kind, kind)}, not {describe(value)}")
 
 
 def _but(kind: str, problem: str) -> Refusal:
-    return Refusal(f"takes {WORDS[kind]}; {problem}")
+    return _class_of(kind)(f"takes {WORDS[kind]}; {problem}")
+
+
+def _out_of_range(kind: str, problem: str) -> Refusal:
+    return _OutOfRange(f"takes {WORDS[kind]}; {problem}")
 
 
 def why_not(kind: str, value: Any) -> Refusal:
@@ -203,7 +226,7 @@ def _take_uuid(kind: str, value: Any) -> UUID:
         except ValueError:
             raise _but(kind, "this text is not one") from None
     if kind == "timeuuid" and not has_time(value):
-        raise _but(kind, f"this one is of version {value.version}")
+        raise _but(kind, f"this one is of version {value.version or 'none'}")
     return value  # type: ignore[no-any-return]
 
 
@@ -229,8 +252,8 @@ def _take_whole(kind: str, value: Any) -> int:
     number = value if value.__class__ is int else _as_whole(kind, value)
     limit = _LIMITS.get(kind)
     if limit is not None and not -limit <= number < limit:
-        raise _but(kind, f"this one is too {'small' if number < 0 else 'large'}")
-    return number  # type: ignore[no-any-return]
+        raise _out_of_range(kind, f"this one is too {'small' if number < 0 else 'large'}")
+    return number
 
 
 def _as_whole(kind: str, value: Any) -> int:
@@ -248,7 +271,7 @@ def _as_whole(kind: str, value: Any) -> int:
     if isinstance(value, Decimal):
         if value.adjusted() > _MOST_DIGITS_OF_OTHERS:
             # It would have all of its digits at once.
-            raise _but(kind, "this one is too large")
+            raise _out_of_range(kind, "this one is too large")
         whole: Any = value.to_integral_value()
     else:
         whole = math.floor(value)
@@ -263,7 +286,7 @@ def _is_finite(value: Any) -> bool:
 
 def _take_double(kind: str, value: Any) -> float:
     if value.__class__ is float:
-        return value  # type: ignore[no-any-return]
+        return value
     if isinstance(value, str):
         try:
             exact: Any = Decimal(value)
@@ -295,7 +318,7 @@ def _take_float(kind: str, value: Any) -> float:
     try:
         (single,) = _SINGLE.unpack(_SINGLE.pack(number))
     except OverflowError:
-        raise _but(kind, "this one is too large") from None
+        raise _out_of_range(kind, "this one is too large") from None
     if single != number and isinstance(value, Integral):
         raise _but(kind, "this one has more digits than 32 bits keep")
     return single  # type: ignore[no-any-return]
@@ -400,7 +423,7 @@ def _take_duration(kind: str, value: Any) -> util.Duration:
     try:
         check_duration(value)
     except (TypeError, ValueError) as problem:
-        raise Refusal(f": {problem}") from None
+        raise _WrongType(f": {problem}") from None
     return value
 
 
@@ -434,12 +457,13 @@ TAKES: Mapping[str, Take] = {
 def _to_milliseconds(value: datetime | OutOfRangeTimestamp) -> int:
     # cqlengine multiplies seconds by 1000 in doubles, and stores six in a thousand timestamps as
     # the millisecond before.
-    return value.milliseconds if isinstance(value, OutOfRangeTimestamp) else milliseconds_of(value)
+    if isinstance(value, OutOfRangeTimestamp):
+        return value.milliseconds
+    return milliseconds_of(value)
 
 
 def _to_days(value: util.Date) -> int:
-    days: int = value.days_from_epoch
-    return days + _INT32
+    return int(value.days_from_epoch) + _INT32
 
 
 #: What the driver takes of a value that a row has, by the name of a type in CQL; for the others it
@@ -565,11 +589,13 @@ def _convert_map(column: Any, value: Any, method: Method) -> dict[Any, Any]:
     if not isinstance(value, Mapping):
         raise Refusal(f"takes a dict, not {describe(value)}")
     convert_key, convert_value = getattr(column.key_col, method), getattr(column.value_col, method)
-    is_read = method == "to_python"
     made = {}
     for key, each in _pairs(value):
-        if not is_read and (key is None or each is None):
-            raise _null("map", " (a key)" if key is None else " (a value)")
+        if key is None and method != "to_python":
+            raise _null("map", " (a key)")
+        if each is None and method == "validate":
+            # cqlengine gives keys to remove as those of a map of None.
+            raise _null("map", " (a value)")
         try:
             converted = convert_key(key)
         except ValidationError as error:
@@ -608,10 +634,18 @@ def _convert_tuple(column: Any, value: Any, method: Method) -> tuple[Any, ...] |
         zip(column.types, (*value, *[None] * (size - len(value))), strict=True)
     ):
         try:
-            made.append(getattr(inner, method)(element))
-        except ValidationError as error:  # noqa: PERF203 - says which it is
+            converted = getattr(inner, method)(element)
+        except ValidationError as error:
             raise within(f"[{index}]", error) from error
+        made.append(_as_read(inner, converted) if method == "validate" else converted)
     return tuple(made)
+
+
+def _as_read(column: columns.Column, value: Any) -> Any:
+    """Return a part of a value as it is read: an absent collection is an empty one."""
+    if value is None and isinstance(column, columns.BaseContainerColumn):
+        return column.to_python(None)
+    return value
 
 
 def convert_vector(column: Any, value: Any, method: Method) -> list[Any]:
@@ -633,8 +667,7 @@ def _convert_user_type(column: Any, value: Any, method: Method) -> Any:
         if method == "validate":
             value.validate()
             for name, field in fields.items():
-                if value[name] is None:
-                    value[name] = field.to_python(None)
+                value[name] = _as_read(field, value[name])
             return value
         made = value if is_new else deepcopy(value)
         for name, field in fields.items():
@@ -659,7 +692,9 @@ def _make_user_type(kind: Any, value: Any) -> Any:
         return kind(**given)
     except ValidationError as error:
         known = within("", error)
-        raise Refusal(known.problem, f".{known.where.removeprefix(f'{kind.__name__}.')}") from error
+        raise type(known)(
+            known.problem, f".{known.where.removeprefix(f'{kind.__name__}.')}"
+        ) from error
 
 
 #: What converts the values of columns that have others inside.

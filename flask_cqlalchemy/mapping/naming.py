@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,6 +50,18 @@ def named(label: str, cql_type: str, value: Any, error: Exception) -> Validation
     if text.startswith((f"{name} ", f"{name}: ")):
         return ValidationError(f"{model}.{text}")
     return ValidationError(f"{label}: {text}")
+
+
+@contextmanager
+def naming_model(model: str, columns: Container[str]) -> Iterator[None]:
+    """Name the model in an error of cqlengine's that begins with the name of a column."""
+    try:
+        yield
+    except ValidationError as error:
+        column = re.match(r"\w*", str(error))
+        if column is None or column[0] not in columns:
+            raise
+        raise named(f"{model}.{column[0]}", "", None, error) from error
 
 
 def shorten(error: Exception) -> str:

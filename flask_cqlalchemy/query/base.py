@@ -32,6 +32,7 @@ from .._cqlengine import BatchQuery, Model, ModelQuerySet, WhereClause
 from ..guardrails import check_filtering, check_rows
 from ..mapping.conversions import as_stored
 from ..mapping.instances import make_instances, mark_unread
+from ..mapping.naming import naming_model
 from ..protocol import mark_for_instances
 from ..statements.compiling import compile_statement
 from ..statements.info import StatementInfo
@@ -258,7 +259,8 @@ class Query(ModelQuerySet, Generic[T_co]):
             if name not in known or known[name] not in nulled
         }
         query = self._own_clauses()
-        super(Query, query).update(**written)
+        with naming_model(self.mapper.name, known):
+            super(Query, query).update(**written)
         if nulled:
             fields = {known[name].db_field_name for name in written if name in known}
             query = self._own_clauses()
