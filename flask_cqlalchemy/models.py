@@ -11,6 +11,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cassandra import util
+from cassandra.cqlengine import ValidationError
 from cassandra.cqlengine import connection as cqlengine_connection
 from cassandra.cqlengine.models import (
     ModelDefinitionException,
@@ -22,6 +23,8 @@ from cassandra.cqlengine.models import (
 from ._cqlengine import Model as CQLEngineModel
 from ._cqlengine import ModelMetaClass, ModelQuerySet
 from ._cqlengine import UserType as CQLEngineUserType
+from .columns.corrections import correct
+from .columns.values import Refusal
 from .config import DEFAULT_BIND
 from .mapping.instances import (
     AliasAttribute,
@@ -38,6 +41,7 @@ from .mapping.instances import (
 )
 from .mapping.kinds import derive_name, given_name
 from .mapping.mapper import Mapped, copy_mapper, fields_of, make_mapper
+from .mapping.naming import naming_model, unknown_name
 from .mapping.texts import show
 from .query.base import Query
 from .query.dml import DMLQuery, dml_query_of
@@ -162,6 +166,31 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
     _batch = None
     _timeout = cqlengine_connection.NOT_SET
     _is_persisted = True
+
+    def __init__(self, **values: object) -> None:
+        """Make an instance that is not stored yet.
+
+        :raises ValidationError: naming the column that does not exist or does not take its value.
+        """
+        known = self.__mapper__.columns
+        if not values.keys() <= known.keys():
+            name = min(values.keys() - known.keys())
+            raise ValidationError(unknown_name(type(self).__name__, name, known))
+        with naming_model(type(self).__name__, known):
+            super().__init__(**values)
+
+    def validate(self) -> None:
+        """Check the values of all columns, which then are as a row has them.
+
+        :raises ValidationError: naming the column that does not take its value.
+        """
+        mapper = self.__mapper__
+        with naming_model(type(self).__name__, mapper.columns):
+            super().validate()
+        for name in mapper.readers:
+            manager = self._values[name]
+            if manager.value is None:
+                manager.value = mapper.columns[name].to_python(None)
 
     def _set_attribute(self, name: str, value: object) -> None:
         mapper = self.__mapper__
@@ -412,12 +441,34 @@ class BoundUserType(CQLEngineUserType):
     """The base of every ``db.UserType``."""
 
     _database: ClassVar[Database] = cast("Database", _NoDatabase("db.UserType"))
+    #: By which names a row may give its fields.
+    __fields_in_rows__: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
+        fields = fields_of(cls)
+        cls.__fields_in_rows__ = frozenset(field.db_field_name for field in fields.values())
+        for field in fields.values():
+            correct(field, is_inside=True)
         database = cls.__dict__.get("_database")
         if database is None:
             cls._database.registry.add_type(cls)
+
+    def __init__(self, **values: object) -> None:
+        """Make a value of fields, which may have the names of attributes or those in CQL.
+
+        :raises ValidationError: naming the field that does not exist or does not take its value.
+        """
+        kind = type(self)
+        unknown = values.keys() - fields_of(kind).keys() - kind.__fields_in_rows__
+        if unknown:
+            raise ValidationError(
+                unknown_name(kind.__name__, min(unknown), fields_of(kind), "field")
+            )
+        try:
+            super().__init__(**values)
+        except Refusal as refused:
+            raise refused.within(f"{kind.__name__}.") from refused.__cause__
 
     def __repr__(self) -> str:
         shown = (f"{name}={show(getattr(self, name))}" for name in fields_of(type(self)))

@@ -17,6 +17,12 @@ ABOVE = ("blueprints", "factory")
 #: Private names that a module reads of something that is not its own, and why. Names of this kit
 #: are never among them.
 REACHES = {
+    "columns.values": {
+        "_asdict": "the fields of a named tuple, as Python documents it",
+        "_db_map": "the names of a user type's fields in CQL, which cqlengine keeps",
+        "_fields": "the fields of a user type, which cqlengine keeps",
+        "_items": "the pairs of the driver's map, whose items() serializes each key",
+    },
     "guardrails": {"_getframe": "the line of the program that made a query (sys)"},
     "local.supervisor": {"_exit": "leaving a forked process (os)"},
     "mapping.conversions": {

@@ -458,13 +458,17 @@ def test_a_value_that_cannot_be_stored_names_its_column(cql: CQLAlchemy) -> None
     simple = model(cql, "Simple")
     with pytest.raises(ValidationError) as caught:
         simple.create(id=1, small=1000)
-    assert str(caught.value).startswith("Simple.small: a int cannot be stored as tinyint (")
+    assert str(caught.value) == (
+        "Simple.small takes a whole number from -2^7 to 2^7-1; this one is too large"
+    )
     with pytest.raises(ValidationError) as caught:
         simple.create(id=2**40)
-    assert str(caught.value).startswith("Simple.id: a int cannot be stored as int (")
+    assert str(caught.value) == (
+        "Simple.id takes a whole number from -2^31 to 2^31-1; this one is too large"
+    )
     with pytest.raises(ValidationError) as caught:
         simple.create(id=1, name="\ud800")
-    assert str(caught.value).startswith("Simple.n: a str cannot be stored as text (")
+    assert str(caught.value) == ("Simple.n takes text; half of a surrogate pair is at position 0")
     with pytest.raises(ValidationError) as caught:
         simple.create(id=1, nothing=2)
     assert str(caught.value) == (

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
 from cassandra.cqlengine import ValidationError, columns
 
 from ..columns.corrections import correct
-from .conversions import Container, Conversion, container, passthrough_type
-from .naming import naming
+from ..columns.values import Refusal
+from .conversions import Container, Conversion, container, exact, passthrough_type
+from .naming import named, naming
 
 #: How a change of a column is written: as its new value, or, for the others, by what is added and
 #: removed.
@@ -26,6 +26,7 @@ class ColumnWriter:
     :ivar field: the name in CQL.
     :ivar passthrough: a type whose values need neither validation nor conversion.
     :ivar container: the same for a collection.
+    :ivar exact: what converts its values at once, if they have no rules but those of their type.
     :ivar label: ``Model.column``, for errors.
     :ivar cql_type: the column's type.
     :ivar equals: ``"column" = ?``: an assignment, and a condition.
@@ -41,7 +42,7 @@ class ColumnWriter:
     to_database: Conversion
     is_null: Callable[[Any], bool]
     default: Callable[[], Any] | None
-    is_timestamp: bool
+    exact: Callable[[Any], tuple[Any, Any]] | None
     is_key: bool
     is_static: bool
     kind: Kind
@@ -57,17 +58,19 @@ class ColumnWriter:
         """
         if self.container is not None and self.container.holds(given):
             return self.container.kind(given), given or None
-        if (
-            self.is_timestamp
-            and given.__class__ is datetime
-            and not columns.DateTime.truncate_microseconds
-        ):
-            return given, self.to_database(given)
         if given is None:
             if self.is_key:
                 raise ValidationError(f"{self.label}, of the primary key, is missing.")
-            self.validate(None)
+            try:
+                self.validate(None)
+            except ValidationError as error:
+                raise named(self.label, self.cql_type, None, error) from error
             return None, None
+        if self.exact is not None:
+            try:
+                return self.exact(given)
+            except Refusal as error:
+                raise error.within(self.label) from None
         with naming(self.label, self.cql_type, given):
             value = self.validate(self.to_python(given))
             if self.is_null(value):
@@ -139,7 +142,7 @@ def _make_column(model: str, name: str, column: columns.Column) -> ColumnWriter:
         column.to_database,
         column._val_is_null,
         column.get_default if column.has_default else None,
-        type(column) is columns.DateTime,
+        exact(column),
         column.is_primary_key,
         column.static,
         _kind(column),

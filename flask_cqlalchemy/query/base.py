@@ -33,6 +33,7 @@ from .writes import check_columns, makes_itself
 
 if TYPE_CHECKING:
     from ..connection import PagedRows
+    from ..mapping.mapper import Mapper
 
 #: A model, and what a query gives: instances of it, or else what ``values_list()`` asks for.
 M = TypeVar("M", bound=Model)
@@ -166,6 +167,7 @@ class Query(Selection, Generic[T_co]):
         bound = query.bound_select(0, fetch_size=min(fetch_size, most))
         found = bound.execute(timeout=self._timeout, paging_state=paging_state)
         rows = kept.of(found.current_rows) if kept else list(found.current_rows)
+        _count_from_zero(self.mapper, rows)
         return RowPage(rows, found.paging_state)
 
     def known_values(self) -> Row:
@@ -189,6 +191,7 @@ class Query(Selection, Generic[T_co]):
         """Return what iterating gives of these rows, which become the instances."""
         known = self.known_values()
         mapper = self.mapper
+        _count_from_zero(mapper, rows)
         if mapper.makes_light and not self._values_list:
             return make_instances(mapper, rows, known)
         construct = self._get_result_constructor()
@@ -214,6 +217,7 @@ class Query(Selection, Generic[T_co]):
         made: list[Any] = []
         while True:
             before = len(made)
+            _count_from_zero(self.mapper, found.current_rows)
             made += make(found.current_rows)
             if not self._limit:
                 rails = found.connection.settings.guardrails
@@ -340,3 +344,12 @@ class Query(Selection, Generic[T_co]):
             if not has_more:
                 return
             found.take_next_page()
+
+
+def _count_from_zero(mapper: Mapper, rows: list[Row]) -> None:
+    """Have a counter that was never changed, and is null, read as 0."""
+    for name in mapper.counters:
+        field = mapper.columns[name].db_field_name
+        for row in rows:
+            if field in row and row[field] is None:
+                row[field] = 0
