@@ -26,6 +26,7 @@ from .columns import ColumnField, find
 from .columns.table import KNOWN_MODULES, merge, own_rules
 from .mapping.instances import is_stored, was_read
 from .mapping.mapper import Mapped, columns_of, discriminator_of, keys_of, mapper_of
+from .mapping.naming import unknown_name
 from .strict_json import read_json
 
 if TYPE_CHECKING:
@@ -105,10 +106,7 @@ def field_for(model: type[object], name: str, **options: Any) -> AnyField:
     """
     column = columns_of(model).get(name)
     if column is None:
-        raise ValueError(
-            f"{model.__name__} has no column {name}; its columns are "
-            f"{', '.join(columns_of(model))}."
-        )
+        raise ValueError(unknown_name(model.__name__, name, columns_of(model)))
     own = _own_options(model).get(name, {})
     if isinstance(own, fields.Field):
         if options:
@@ -154,10 +152,7 @@ def fields_for_model(
     """
     unknown = {*(fields or ()), *exclude} - columns_of(model).keys()
     if unknown:
-        raise ValueError(
-            f"{model.__name__} has no column {min(unknown)}; its columns are "
-            f"{', '.join(columns_of(model))}."
-        )
+        raise ValueError(unknown_name(model.__name__, min(unknown), columns_of(model)))
     return {
         name: field_for(model, name)
         for name in columns_of(model)

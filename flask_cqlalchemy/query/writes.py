@@ -25,6 +25,7 @@ from ..mapping.instances import (
     make_light,
     scalar_changes,
 )
+from ..mapping.naming import unknown_name
 from ..statements.sending import BoundQuery, bind_query
 
 if TYPE_CHECKING:
@@ -125,11 +126,8 @@ def check_columns(mapper: Mapper, given: Mapping[str, object]) -> None:
     :raises ValidationError: naming the first.
     """
     if not given.keys() <= mapper.columns.keys():
-        unknown = given.keys() - mapper.columns.keys()
-        raise ValidationError(
-            f"{mapper.name} has no column {min(map(str, unknown))}; its columns are "
-            f"{', '.join(mapper.columns)}."
-        )
+        unknown = min(map(str, given.keys() - mapper.columns.keys()))
+        raise ValidationError(unknown_name(mapper.name, unknown, mapper.columns))
 
 
 def check_key(mapper: Mapper, given: Mapping[str, object]) -> None:
