@@ -258,6 +258,7 @@ class Model(metaclass=ModelMetaClass):
     _discriminator_map: ClassVar[dict[Any, type[Any]]]
     _key_serializer: ClassVar[Any]
     _partition_key_index: ClassVar[dict[str, int]]
+    _table_name: ClassVar[str | None]
     _values: Any
     _is_persisted: bool
     _batch: BatchQuery | None

@@ -22,6 +22,7 @@ from .batch import Batch
 from .connection import kit_error
 from .errors import BulkError, CassandraUnavailable, CQLAlchemyError, OutcomeUnknown
 from .mapping.instances import given_values, make_light, mark_stored
+from .query.kinds import of_own_kind
 from .query.writes import (
     bind_delete,
     bind_insert,
@@ -396,17 +397,19 @@ def get_many(
 
     def requests() -> Iterator[_Request]:
         for index, given in enumerate(keys):
-            query = model.objects.filter(**_key_of(mapper, given))
+            query, kept = of_own_kind(model.objects.filter(**_key_of(mapper, given)))
             found.append(None)
-            yield _Request(index, query.bound_select(0))
+            yield _Request((index, kept), query.bound_select(0))
 
     everything: Query[M] = model.objects
     pipeline = _Pipeline(mapper.place().connection, concurrency)
     for request, rows, error in pipeline.run(requests()):
         if error is not None:
             raise error
-        if rows:
-            (found[request.item],) = everything.make_items(rows)
+        index, kept = request.item
+        items = everything.make_items(kept.of(rows) if kept else rows)
+        if items:
+            (found[index],) = items
     return found
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cassandra import util
@@ -29,10 +28,13 @@ from .mapping.instances import (
     MutableAttribute,
     ScalarAttribute,
     assign_scalar,
+    make_full_instance,
     restore_state,
     save_state,
 )
-from .mapping.mapper import Mapped, make_mapper
+from .mapping.kinds import derive_name, given_name
+from .mapping.mapper import Mapped, copy_mapper, make_mapper
+from .query.kinds import Objects
 from .query.stock import DMLQuery
 from .query.writes import insert_instance, save_changes
 from .queryset import QuerySet
@@ -55,13 +57,16 @@ class _ModelMeta(ModelMetaClass):
         model: Any = self
         if _is_clone(name, bases, attrs):
             # Differs in the keyspace at most, which is a part of every key.
-            model.__mapper__ = replace(bases[0].__mapper__, model=model)  # type: ignore[attr-defined]
+            model.__mapper__ = copy_mapper(bases[0].__mapper__, model)  # type: ignore[attr-defined]
             return
         if not any(isinstance(base, _ModelMeta) for base in bases):
             # BoundModel itself.
             return
         overridden = frozenset(each for each in _OVERRIDABLE if _is_overridden(self, each))
         model.__mapper__ = mapper = make_mapper(model, model._database, overridden)
+        if mapper.table_owner is model and not attrs["__abstract__"]:
+            # To cqlengine a model's name is that of all that inherit from it, too.
+            model.__table_name__ = given_name(self)
         for column_name, column in mapper.columns.items():
             if '"' in column.db_field_name:
                 raise ModelDefinitionException(
@@ -152,6 +157,7 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
             raise AttributeError(f"cannot delete {name} columns")
 
     if not TYPE_CHECKING:
+        objects = Objects()
         # With these a type checker would let a program assign to any attribute.
         __setattr__, __delattr__ = _set_attribute, _delete_attribute
 
@@ -183,27 +189,45 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
         return super().column_family_name(include_keyspace)
 
     @classmethod
-    def _discover_polymorphic_submodels(cls) -> None:
-        # cqlengine would find the classes that it makes for another keyspace, too.
-        super()._discover_polymorphic_submodels()
-        for value, kind in cls._discriminator_map.items():
-            cls._discriminator_map[value] = kind.__mapper__.definition
+    def _raw_column_family_name(cls) -> str:
+        owner = cls.__mapper__.table_owner
+        if cls is not owner:
+            return owner._raw_column_family_name()
+        if "_table_name" not in vars(cls):
+            # Nor does cqlengine tell apart what it has worked out of a name and what of a base's.
+            cls._table_name = None
+        if cls._is_polymorphic and not (cls._is_polymorphic_base or cls.__table_name__):
+            # cqlengine would take the name of the abstract model that has the discriminator.
+            cls._table_name = derive_name(cls.__name__)
+        return super()._raw_column_family_name()
 
     @classmethod
     def _construct_instance(cls, values: dict[str, Any]) -> BoundModel:
-        original = cls.__mapper__.definition
-        if cls is original or not cls._is_polymorphic:
+        kind = cls.__mapper__.kind
+        if kind is None:
             return super()._construct_instance(values)  # type: ignore[no-any-return]
-        # cqlengine does not find subclasses of a class that it made for another keyspace.
-        instance: BoundModel = original._construct_instance(values)
-        kind, clones = type(instance), cls.__dict__.get("_clones")
+        model = cls._in_this_keyspace(kind.model_of(values))
+        # By the names of that model: cqlengine knows those of the one that was asked.
+        names = model.__mapper__.attributes
+        known = {names[field]: value for field, value in values.items() if field in names}
+        made: BoundModel = make_full_instance(model, known)
+        return made
+
+    @classmethod
+    def _in_this_keyspace(cls, model: Any) -> Any:
+        """Return a model that inherits from this one, or what cqlengine makes of it for the
+        keyspace for which it has made this one.
+        """
+        original = cls.__mapper__.definition
+        if cls is original:
+            return model
+        clones = cls.__dict__.get("_clones")
         if clones is None:
             kept: Any = cls
             kept._clones = clones = {original: cls}
-        if kind not in clones:
-            clones[kind] = _clone_model_class(kind, {"__keyspace__": cls.__keyspace__})
-        instance.__class__ = clones[kind]
-        return instance
+        if model not in clones:
+            clones[model] = _clone_model_class(model, {"__keyspace__": cls.__keyspace__})
+        return clones[model]
 
     @classmethod
     def create(cls, **kwargs: object) -> Self:

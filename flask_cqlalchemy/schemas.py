@@ -324,7 +324,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         mapper = mapper_of(self.opts.model)
         if not many and mapper is not None and mapper.is_polymorphic and isinstance(obj, Mapped):
             model = obj.__mapper__.definition
-            if model is not mapper.definition:
+            if model is not mapper.definition and issubclass(model, mapper.definition):
                 return self._of_subclass(model)._dump_one(obj)
         return self._dump_one(obj, many=many)
 

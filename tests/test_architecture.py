@@ -27,6 +27,13 @@ REACHES = {
         "_values": "the same",
         "_val_is_null": "what a column takes for null",
     },
+    "mapping.kinds": {
+        "_discriminator_column": "what cqlengine keeps of a model of a shared table",
+        "_discriminator_column_name": "the same",
+        "_is_polymorphic": "the same",
+        "_is_polymorphic_base": "the same",
+        "_polymorphic_base": "the same",
+    },
     "mapping.mapper": {
         "_clustering_keys": "what cqlengine keeps of a model; all else asks the mapper",
         "_columns": "the same",
@@ -34,6 +41,7 @@ REACHES = {
         "_discriminator_column_name": "the same",
         "_fields": "the same of a user type",
         "_is_polymorphic": "the same",
+        "_is_polymorphic_base": "the same, which a class made for another keyspace lacks",
         "_partition_keys": "the same",
         "_pk_name": "the same",
         "_primary_keys": "the same",

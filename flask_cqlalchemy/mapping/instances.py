@@ -296,6 +296,13 @@ def make_instance(model: type[M], row: dict[str, object]) -> M:
     return instance
 
 
+def make_full_instance(model: type[M], values: Mapping[str, object]) -> M:
+    """Return an instance, made by the model's ``__init__``, with values that were read."""
+    instance = model(**values)
+    instance._set_persisted(force=True)
+    return instance
+
+
 def make_instances(
     mapper: Mapper, rows: Iterable[dict[str, object]], known: dict[str, object]
 ) -> list[Any]:

@@ -8,7 +8,7 @@ cqlengine keeps private.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard, cast
 
 from cassandra.cqlengine import columns as cqlengine_columns
@@ -19,6 +19,7 @@ from ..connection.place import Place
 from ..statements.info import StatementInfo
 from .conversions import Conversion, make_reader
 from .filters import Filter, make_filter
+from .kinds import Kind, find_kind, find_table_owner
 from .writer import Writer, make_writer
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class Mapper:
     :ivar user_types: those that the columns name.
     :ivar discriminator: the attribute that tells the models of a shared table apart, if they share
         one.
+    :ivar table_owner: the model whose table the rows are in: this one's definition, or the one with
+        which it shares it.
+    :ivar kind: what the model has of a shared table, if it is one.
+    :ivar is_kind: whether the table has rows of other models, which are none of this one's.
     :ivar pk: the attribute that ``pk`` stands for: the only one of the partition key.
     :ivar overridden: what the program has its own version of: ``__init__``, ``validate``,
         ``__dmlquery__`` or ``column_family_name``.
@@ -92,6 +97,9 @@ class Mapper:
     indexed: tuple[str, ...] = field(repr=False)
     user_types: tuple[type[UserType], ...] = field(repr=False)
     discriminator: str | None = field(repr=False)
+    table_owner: type[Model] = field(repr=False)
+    kind: Kind | None = field(repr=False)
+    is_kind: bool = field(repr=False)
     pk: str | None = field(repr=False)
     overridden: frozenset[str] = field(repr=False)
     readers: Mapping[str, Conversion] = field(repr=False)
@@ -167,6 +175,17 @@ class Mapper:
         keyspace = model.__keyspace__
         return Place(place.connection, keyspace) if keyspace else place
 
+    def fields_of_kinds(self) -> list[str]:
+        """Return the columns, by their names in CQL, that rows of the model and of those which
+        inherit from it have in its table.
+        """
+        fields = dict.fromkeys(self.attributes)
+        for model in () if self.kind is None else self.kind.models_below():
+            mapper: Mapper = model.__mapper__
+            if mapper.table == self.table:
+                fields.update(dict.fromkeys(mapper.attributes))
+        return list(fields)
+
     # What is worked out once
 
     def filter(self, argument: str) -> Filter | None:
@@ -225,6 +244,12 @@ def make_mapper(model: Any, database: Places, overridden: frozenset[str]) -> Map
     }
     makes_light = "__init__" not in overridden and not model._is_polymorphic
     clustering: Mapping[str, Column] = model._clustering_keys
+    table_owner = find_table_owner(model)
+    kind = find_kind(model, table_owner)
+    for base in model.__mro__[1:] if kind is not None else ():
+        if is_mapped(base) and "__mapper__" in vars(base):
+            # Their SELECTs name the columns of all models that inherit from them.
+            base.__mapper__.statements.clear()
     return Mapper(
         name=model.__name__,
         model=model,
@@ -246,6 +271,9 @@ def make_mapper(model: Any, database: Places, overridden: frozenset[str]) -> Map
         indexed=_names(by_name, lambda column: column.index),
         user_types=tuple(_user_types_of(by_name.values())),
         discriminator=model._discriminator_column_name,
+        table_owner=table_owner,
+        kind=kind,
+        is_kind=table_owner is not model,
         pk=model._pk_name,
         overridden=overridden,
         readers=readers,
@@ -253,6 +281,13 @@ def make_mapper(model: Any, database: Places, overridden: frozenset[str]) -> Map
         writer=make_writer(model.__name__, by_name, readers) if makes_light else None,
         makes_light=makes_light,
     )
+
+
+def copy_mapper(mapper: Mapper, model: Any) -> Mapper:
+    """Return the mapper of a class that cqlengine has made of a model, for another keyspace."""
+    # cqlengine forgets that it is the base, whose instances cannot be saved.
+    model._is_polymorphic_base = mapper.definition._is_polymorphic_base
+    return replace(mapper, model=model)
 
 
 def _names(by_name: Mapping[str, Column], is_wanted: Callable[[Column], bool]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from flask import has_request_context, request
 from werkzeug.exceptions import BadRequest
 
 from ..errors import InvalidCursor
+from ..query.kinds import of_own_kind
 from .cursors import Cursor, KeysetCursor, Sealer, StateCursor, digest_of, keys_of
 from .page import CURSOR_ARGUMENT, PER_PAGE_ARGUMENT, Page
 from .reading import keyset_of, read_gathered, read_in_partition, read_in_token_order
@@ -72,8 +73,9 @@ def paginate(
     size = _size(asked, max_per_page, error_out=error_out)
     text = _requested_cursor() if cursor is None else cursor
     subject = query.mapper.qualified(place.keyspace)
-    keyset, limit = keyset_of(query), query.row_limit
-    digest = digest_of([*query.binding(), keyset is not None, _identity(user)])
+    sent, _ = of_own_kind(query)
+    keyset, limit = keyset_of(sent), query.row_limit
+    digest = digest_of([*sent.binding(), keyset is not None, _identity(user)])
     start: Cursor | None = None
     if text is not None:
         try:

@@ -24,6 +24,8 @@ from ..mapping.conversions import as_stored
 from ..mapping.instances import make_instances, mark_unread
 from .conditions import Comparison
 from .items import Items
+from .kinds import KeptRows, of_own_kind, own_conditions
+from .selection import Row as Row
 from .selection import Selection
 from .stock import run
 from .writes import OPTIONS, check_columns, choose_writer, insert, options_of
@@ -42,9 +44,6 @@ if TYPE_CHECKING:
     T_co = TypeVarWithDefault("T_co", covariant=True, default=Any)
 else:
     T_co = TypeVar("T_co", covariant=True)
-
-#: A row as the driver gives it: values by the names of columns in CQL.
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -115,10 +114,12 @@ class Query(Selection, Generic[T_co]):
             if name not in known or known[name] not in nulled
         }
         query = self._own_clauses()
+        query._where = own_conditions(query, deletes=False)
         super(Query, query).update(**written)
         if nulled:
             fields = {known[name].db_field_name for name in written if name in known}
             query = self._own_clauses()
+            query._where = own_conditions(query, deletes=False)
             query._execute(
                 DeleteStatement(
                     self.column_family_name,
@@ -133,9 +134,12 @@ class Query(Selection, Generic[T_co]):
     def delete(self) -> None:
         """Delete the rows that the filters name: a partition, a range in one, or a row.
 
-        :raises QueryException: if a column of the partition key has no filter.
+        :raises QueryException: if a column of the partition key has no filter; or any of the
+            primary key, where the model shares a table with others.
         """
-        super(Query, self._own_clauses()).delete()
+        query = self._own_clauses()
+        query._where = own_conditions(query, deletes=True)
+        super(Query, query).delete()
 
     # Executing
 
@@ -144,7 +148,12 @@ class Query(Selection, Generic[T_co]):
 
     def _select(self, limit: int | None = None, *, for_instances: bool = True) -> PagedRows:
         """Execute the SELECT; the parameters are those of ``bound_select``."""
-        return self.send(self.bound_select(limit, for_instances=for_instances))
+        if limit is None:
+            limit = self._limit
+        query, kept = of_own_kind(self)
+        select = query.bound_select(0 if kept else limit, for_instances=for_instances)
+        found = query.send(select)
+        return KeptRows(found, kept, limit) if kept else found
 
     def send(self, select: BoundQuery, paging_state: bytes | None = None) -> PagedRows:
         """Ask Cassandra for rows of the query.
@@ -180,12 +189,23 @@ class Query(Selection, Generic[T_co]):
         :param paging_state: where the rows begin; it must come from Cassandra.
         """
         most = self._fetch_size or self.place().connection.settings.fetch_size
-        found = self.send(self.bound_select(0, fetch_size=min(fetch_size, most)), paging_state)
-        return RowPage(list(found.current_rows), found.paging_state)
+        query, kept = of_own_kind(self)
+        if kept is not None and kept.unique:
+            raise QueryException(
+                f"{self.mapper.name}: there are no pages of distinct() where models share a table. "
+                "Iterate over the query, or ask the model that owns the table."
+            )
+        found = query.send(query.bound_select(0, fetch_size=min(fetch_size, most)), paging_state)
+        rows = kept.of(found.current_rows) if kept else list(found.current_rows)
+        return RowPage(rows, found.paging_state)
 
     def first_rows(self, count: int) -> list[Row]:
         """Ask Cassandra once, for the first ``count`` rows, in place of the query's limit."""
-        return list(self.send(self.bound_select(count)).current_rows)
+        return list(self._select(count).current_rows)
+
+    def read_after(self, page: PagedRows | None) -> PagedRows:
+        """Read the page after another one; the first one after None."""
+        return self._select() if page is None else page.following()
 
     def known_values(self) -> Row:
         """Return the values, by CQL name, that rows may lack because the query fixes them.
@@ -194,10 +214,14 @@ class Query(Selection, Generic[T_co]):
         """
         if not (self._only_fields or self._defer_fields):
             return {}
+        # The condition on the discriminator may be the model's.
+        not_asked = self.added_field if self.mapper.is_kind else None
         return {
             clause.field: as_stored(clause.known.to_python(clause.given))
             for clause in self._where
-            if clause.__class__ is Comparison and clause.known.is_equality
+            if clause.__class__ is Comparison
+            and clause.known.is_equality
+            and clause.field != not_asked
         }
 
     def make_items(self, rows: list[Row]) -> list[T_co]:
@@ -208,10 +232,14 @@ class Query(Selection, Generic[T_co]):
             return make_instances(mapper, rows, known)
         construct = self._get_result_constructor()
         made = [construct(known | row) for row in rows]
-        if not self._values_list and (self._only_fields or self._defer_fields):
+        if not self._values_list and (
+            self._only_fields or self._defer_fields or self._distinct_fields
+        ):
+            added = self.added_field
             for instance, row in zip(made, rows, strict=True):
-                given = {mapper.attributes.get(field, field) for field in known.keys() | row.keys()}
-                mark_unread(instance, instance.__mapper__.columns.keys() - given)
+                given = known.keys() | {field for field in row if field != added}
+                own = instance.__mapper__.attributes
+                mark_unread(instance, [name for field, name in own.items() if field not in given])
         return made
 
     def make_page(self, page: PagedRows, before: int) -> list[T_co]:
@@ -293,7 +321,8 @@ class Query(Selection, Generic[T_co]):
     def count(self) -> int:
         """Return how many rows there are, which Cassandra counts; no more than ``limit()``.
 
-        With a limit, and of ``distinct()``, the keys of the rows are read and counted here.
+        With a limit, of ``distinct()``, and where those of a model are found among others of the
+        table only here, the keys of the rows are read and counted.
 
         :raises CQLEngineException: if the query is for a batch.
         """
@@ -311,7 +340,7 @@ class Query(Selection, Generic[T_co]):
         query = self._own_clauses()
         # A number does not depend on it, and it may take the pages away.
         query._order = ()
-        if not (self._limit or self._distinct_fields):
+        if not (self._limit or self._distinct_fields or of_own_kind(self)[1]):
             try:
                 found = query._execute(query.count_statement())
             except InvalidRequest as error:
@@ -380,7 +409,13 @@ class Query(Selection, Generic[T_co]):
 
     def rows(self) -> list[Row]:
         """Return the rows as dictionaries by the columns' names in CQL, without instances."""
-        return self._read_all(self._select(for_instances=False), lambda rows: rows)
+        found = self._read_all(self._select(for_instances=False), lambda rows: rows)
+        mapper = self.mapper
+        if mapper.kind is None:
+            return found
+        # Those of a shared table are read with the columns of all that share it.
+        known = {*mapper.fields_of_kinds()} - {self.added_field}
+        return [{name: row[name] for name in row if name in known} for row in found]
 
     def iter(self, fetch_size: int | None = None) -> Iterator[T_co]:
         """Yield instances page by page, the next page being fetched while this one is read.

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from ..connection import PagedRows
-    from ..statements.sending import BoundQuery
 
 T = TypeVar("T")
 
@@ -20,12 +19,8 @@ T = TypeVar("T")
 class Source(Protocol[T]):
     """What items are read with: a query."""
 
-    def bound_select(self) -> BoundQuery:
-        """Return the SELECT, ready to be sent."""
-        ...
-
-    def send(self, select: BoundQuery, paging_state: bytes | None) -> PagedRows:
-        """Ask Cassandra for the page that begins at a paging state."""
+    def read_after(self, page: PagedRows | None) -> PagedRows:
+        """Read the page after another one; the first one after None."""
         ...
 
     def make_page(self, page: PagedRows, before: int) -> list[T]:
@@ -41,9 +36,7 @@ class Items(Generic[T]):
 
     def __init__(self, source: Source[T]) -> None:
         self._source = source
-        # Bound once: the pages are those of the place where the first one was.
-        self._select: BoundQuery | None = None
-        self._next: bytes | None = None
+        self._page: PagedRows | None = None
         self._lock = threading.Lock()
         #: What has been read so far; it only grows.
         self.known: list[T] = []
@@ -78,10 +71,8 @@ class Items(Generic[T]):
         with self._lock:
             if self.is_complete or len(self.known) > count:
                 return
-            if self._select is None:
-                self._select = self._source.bound_select()
-            page = self._source.send(self._select, self._next)
+            page = self._source.read_after(self._page)
             self.known += self._source.make_page(page, count)
             # Last of all: a page that was refused is read again.
-            self._next = page.paging_state
-            self.is_complete = self._next is None
+            self.is_complete = not page.has_more_pages
+            self._page = None if self.is_complete else page

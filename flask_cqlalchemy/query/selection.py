@@ -53,6 +53,10 @@ _MOST_OF_A_VALUE = 50
 _WORDS = {InOperator: "in", ContainsOperator: "contains"}
 
 
+#: A row as the driver gives it: values by the names of columns in CQL.
+Row = dict[str, Any]
+
+
 class Selection(ModelQuerySet):
     """What a query set asks: rows of which conditions, which columns, in what order, how many."""
 
@@ -235,10 +239,8 @@ class Selection(ModelQuerySet):
         return clone
 
     def _select_fields(self) -> list[str]:
-        # A row may be of a subclass, which has columns that this model does not know. cqlengine
-        # forgets them as soon as there is a filter.
-        if self.mapper.is_polymorphic and not self._only_fields:
-            return []
+        if self.mapper.is_polymorphic:
+            return self._fields_of_kinds()
         if self._defer_fields or self._only_fields:
             return super()._select_fields()
         # Never `*`: then a row has no column that the model does not know.
@@ -263,6 +265,20 @@ class Selection(ModelQuerySet):
     def refusal(self, error: InvalidRequest) -> InvalidRequest:
         """Return what to raise for an error of Cassandra's about the query."""
         return explained(self._question(), error)
+
+    def _fields_of_kinds(self) -> list[str]:
+        # A row may be of a subclass, which has columns that this model does not know. cqlengine
+        # forgets them as soon as there is a filter.
+        mapper = self.mapper
+        if self._only_fields:
+            fields = super()._select_fields()
+        elif self._defer_fields:
+            fields = [name for name in mapper.fields_of_kinds() if name not in self._defer_fields]
+        else:
+            # Not by name: the table may not have those of every model yet.
+            return []
+        added = self.added_field
+        return fields if added is None else [*fields, added]
 
     # The SELECT
 
@@ -402,6 +418,28 @@ class Selection(ModelQuerySet):
         )
 
     @property
+    def distinct_fields(self) -> tuple[str, ...]:
+        """The columns, by CQL name, that ``distinct()`` was given."""
+        return tuple(self._distinct_fields or ())
+
+    @property
+    def allows_filtering(self) -> bool:
+        """Whether ``allow_filtering()`` was asked for."""
+        return bool(self._allow_filtering)
+
+    @property
+    def added_field(self) -> str | None:
+        """The discriminator's name in CQL, if the query reads it without being asked to: it says of
+        which model a row is.
+        """
+        kind = self.mapper.kind
+        if kind is None:
+            return None
+        asked = self._distinct_fields or self._only_fields
+        is_asked = kind.field in asked if asked else kind.field not in self._defer_fields
+        return None if is_asked else kind.field
+
+    @property
     def listed(self) -> list[str] | None:
         """The attributes whose values ``values_list()`` asks for; None if it does not."""
         if not self._values_list:
@@ -435,6 +473,13 @@ class Selection(ModelQuerySet):
         clone._defer_fields = self._defer_fields - set(columns)
         if self._only_fields:
             clone._only_fields = [*self._only_fields, *columns]
+        return clone
+
+    def row_by_row(self) -> Self:
+        """Return this query of distinct values as one that has them of each row."""
+        clone = self._derive()
+        clone._only_fields, clone._distinct_fields = list(self.distinct_fields), None
+        clone._defer_fields = frozenset()
         return clone
 
     def binding(self) -> list[object]:
