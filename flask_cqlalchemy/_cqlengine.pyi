@@ -51,6 +51,8 @@ class WhereClause:
     def __init__(
         self, field: str, operator: Any, value: object, quote_field: bool = ...
     ) -> None: ...
+    def set_context_id(self, i: int) -> None: ...
+    def update_context(self, ctx: dict[str, Any]) -> None: ...
 
 class ColumnExpression:
     """``Post.title``: a column of a model, to make conditions of for ``filter`` and ``get``."""
@@ -145,6 +147,22 @@ class DMLQuery:
     _if_exists: bool
     _conditional: Any
     _timeout: Any
+    def __init__(
+        self,
+        model: type[Any],
+        instance: Any = ...,
+        batch: BatchQuery | None = ...,
+        ttl: int | None = ...,
+        consistency: int | None = ...,
+        timestamp: _Timestamp = ...,
+        if_not_exists: bool = ...,
+        conditional: Any = ...,
+        timeout: Any = ...,
+        if_exists: bool = ...,
+    ) -> None: ...
+    def save(self) -> None: ...
+    def update(self) -> None: ...
+    def delete(self) -> None: ...
     def _execute(self, statement: Any) -> ResultSet | None: ...
 
 # Models. What sets an option gives a query set of a class, and of an instance the instance.
@@ -199,6 +217,8 @@ class Model(metaclass=ModelMetaClass):
     __compute_routing_key__: ClassVar[bool]
     __consistency__: int | None
     __bind_key__: ClassVar[str]  # of the kit
+    __dmlquery__: ClassVar[type[DMLQuery]]
+    __view__: ClassVar[bool]  # of the kit
     __mapper__: ClassVar[Mapper]  # of the kit
 
     DoesNotExist: ClassVar[type[DoesNotExist]]

@@ -14,12 +14,13 @@ from cassandra import util
 from cassandra.cqlengine import connection as cqlengine_connection
 from cassandra.cqlengine.models import (
     ModelDefinitionException,
+    PolymorphicModelException,
     _clone_model_class,
     hybrid_classmethod,
 )
 
 from ._cqlengine import Model as CQLEngineModel
-from ._cqlengine import ModelMetaClass
+from ._cqlengine import ModelMetaClass, ModelQuerySet
 from ._cqlengine import UserType as CQLEngineUserType
 from .config import DEFAULT_BIND
 from .mapping.instances import (
@@ -34,9 +35,11 @@ from .mapping.instances import (
 )
 from .mapping.kinds import derive_name, given_name
 from .mapping.mapper import Mapped, copy_mapper, make_mapper
+from .query.base import Query
+from .query.dml import DMLQuery, dml_query_of
 from .query.kinds import Objects
-from .query.stock import DMLQuery
-from .query.writes import insert_instance, save_changes
+from .query.options import take_options
+from .query.saving import change_instance, check_changed_names, delete_instance, save_instance
 from .queryset import QuerySet
 
 if TYPE_CHECKING:
@@ -44,11 +47,19 @@ if TYPE_CHECKING:
 
     from .state import Database
 
-#: What a program may have its own version of, that a statement of the kit's own would pass by.
-_OVERRIDABLE = ("__init__", "validate", "__dmlquery__", "column_family_name")
+#: What a program may have its own version of, that a write of the kit's could pass by.
+_OVERRIDABLE = (
+    *("__init__", "save", "create", "update", "delete", "validate", "__dmlquery__"),
+    "column_family_name",
+)
+
+#: The same of a model's query set.
+_OF_QUERY_SETS = ("create", "update", "delete")
 
 #: Where the versions of these are that are not a program's.
-_STOCK_MODULES = frozenset({__name__, CQLEngineModel.__module__})
+_STOCK_MODULES = frozenset(
+    {__name__, CQLEngineModel.__module__, Query.__module__, ModelQuerySet.__module__}
+)
 
 
 class _ModelMeta(ModelMetaClass):
@@ -62,7 +73,14 @@ class _ModelMeta(ModelMetaClass):
         if not any(isinstance(base, _ModelMeta) for base in bases):
             # BoundModel itself.
             return
-        overridden = frozenset(each for each in _OVERRIDABLE if _is_overridden(self, each))
+        overridden = frozenset(
+            [each for each in _OVERRIDABLE if _is_overridden(self, each)]
+            + [
+                f"objects.{each}"
+                for each in _OF_QUERY_SETS
+                if _is_overridden(model.__queryset__, each)
+            ]
+        )
         model.__mapper__ = mapper = make_mapper(model, model._database, overridden)
         if mapper.table_owner is model and not attrs["__abstract__"]:
             # To cqlengine a model's name is that of all that inherit from it, too.
@@ -119,11 +137,13 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
 
     Beside what cqlengine documents (``__keyspace__``, ``__table_name__``, ``__options__``,
     ``__abstract__``, ``__discriminator_value__``) a model may set ``__bind_key__`` to the name of
-    an entry of ``CASSANDRA_BINDS``.
+    an entry of ``CASSANDRA_BINDS``, and ``__view__`` to true if it is over a materialised view,
+    which is read alone: nothing creates it, and writes are refused.
     """
 
     __abstract__ = True
     __bind_key__: ClassVar[str] = DEFAULT_BIND
+    __view__: ClassVar[bool] = False
     __queryset__ = QuerySet
     __dmlquery__ = DMLQuery
     _database: ClassVar[Database] = cast("Database", _NoDatabase("db.Model"))
@@ -238,24 +258,64 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
         """
         return cls.objects.create(**kwargs)
 
+    def save(self) -> Self:
+        """Insert a new instance, or write what has changed since the instance was read.
+
+        :raises ValidationError: naming the column whose value cannot be stored.
+        :raises LWTException: if a condition did not hold.
+        """
+        options = take_options(self)
+        if self._is_written_by_the_kit():
+            save_instance(self, options)
+        else:
+            dml_query_of(self, options).save()
+        return self
+
     def update(self, **values: object) -> Self:
         """Write the columns given, and those changed since the instance was read.
 
         :raises ValidationError: naming the column that does not exist, belongs to the key, or whose
             value cannot be stored.
+        :raises LWTException: if a condition did not hold.
         """
-        if save_changes(self, values):
-            return self
-        return super().update(**values)
+        options = take_options(self)
+        check_changed_names(self, values)
+        mapper = self.__mapper__
+        if "validate" in mapper.overridden or "__dmlquery__" in mapper.overridden:
+            for name, value in values.items():
+                setattr(self, name, value)
+            values = {}
+        if self._is_written_by_the_kit():
+            change_instance(self, values, options)
+        else:
+            dml_query_of(self, options).update()
+        return self
 
-    def save(self) -> Self:
-        """Insert a new instance, or write what has changed since the instance was read.
+    def delete(self) -> None:
+        """Delete the row. The instance is a new one then: ``save()`` would insert it again.
 
-        :raises ValidationError: naming the column whose value cannot be stored.
+        :raises ValidationError: if the key was changed since the instance was read.
+        :raises LWTException: if a condition did not hold.
         """
-        if save_changes(self, {}) if self._is_persisted else insert_instance(self):
-            return self
-        return super().save()
+        options = take_options(self)
+        if "__dmlquery__" in self.__mapper__.overridden:
+            dml_query_of(self, options).delete()
+        else:
+            delete_instance(self, options)
+
+    def _is_written_by_the_kit(self) -> bool:
+        """Prepare a write: have the program's own code check it, and say whose code sends it."""
+        mapper = self.__mapper__
+        if mapper.discriminator is not None:
+            if self._is_polymorphic_base:
+                raise PolymorphicModelException(
+                    f"{mapper.name} is the base of models that share a table: save one of those."
+                )
+            if getattr(self, mapper.discriminator) != self.__discriminator_value__:
+                setattr(self, mapper.discriminator, self.__discriminator_value__)
+        if "validate" in mapper.overridden:
+            self.validate()
+        return "__dmlquery__" not in mapper.overridden
 
     @classmethod
     def _class_get_connection(cls) -> str:

@@ -58,12 +58,7 @@ REACHES = {
     "schemas": {"_declared_fields": "what marshmallow keeps of a schema class"},
     "signals": {"_col_names": "whether an answer of the driver has rows"},
     "state": {"_get_current_object": "the application behind Flask's proxy, as Flask documents it"},
-    "tables.sync": {
-        "_get_connection": "cqlengine's own code for options of tables asks for it",
-        "_get_create_table": "the same",
-        "_get_index_name_by_column": "the same",
-        "_update_options": "the same",
-    },
+    "tables.sync": {"_get_index_name_by_column": "cqlengine's own code for indexes"},
     "testing": {
         "_prepared_statements": "what a batch of the driver's writes to",
         "_statements_and_parameters": "the same",

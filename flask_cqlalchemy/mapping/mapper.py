@@ -16,7 +16,7 @@ from cassandra.metadata import protect_name
 
 from ..columns.corrections import correct
 from ..connection.place import Place
-from ..statements.info import StatementInfo
+from ..statements.info import StatementInfo, Timed
 from .conversions import Conversion, make_reader
 from .filters import Filter, make_filter
 from .kinds import Kind, find_kind, find_table_owner
@@ -73,12 +73,11 @@ class Mapper:
     :ivar kind: what the model has of a shared table, if it is one.
     :ivar is_kind: whether the table has rows of other models, which are none of this one's.
     :ivar pk: the attribute that ``pk`` stands for: the only one of the partition key.
-    :ivar overridden: what the program has its own version of: ``__init__``, ``validate``,
-        ``__dmlquery__`` or ``column_family_name``.
+    :ivar overridden: what the program has its own version of, of what writes call: ``save``,
+        ``validate``, ``objects.create`` and the like.
     :ivar readers: for the columns whose values change in place, what makes one of the driver's.
     :ivar conversions: ``to_python`` of the scalar columns whose type is the program's own.
-    :ivar writer: what one statement for a row needs; None where the table has counters or static
-        columns, is shared by several models, or the model has an ``__init__`` of its own.
+    :ivar writer: what a write of a row needs.
     """
 
     name: str
@@ -104,7 +103,7 @@ class Mapper:
     overridden: frozenset[str] = field(repr=False)
     readers: Mapping[str, Conversion] = field(repr=False)
     conversions: tuple[tuple[str, Conversion], ...] = field(repr=False)
-    writer: Writer | None = field(repr=False)
+    writer: Writer = field(repr=False)
     #: Whether rows become instances without a call of ``__init__``.
     makes_light: bool = field(repr=False)
     #: What the arguments of ``filter`` mean, and what the statements of a shape are: as they are
@@ -137,6 +136,18 @@ class Mapper:
         """The level that the model asks of its writes, if it does."""
         level: int | None = self.model.__consistency__
         return level
+
+    @property
+    def options(self) -> Mapping[str, object]:
+        """The table's options that the model names: ``__options__``."""
+        options: Mapping[str, object] | None = self.model.__options__
+        return options or {}
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the model says that it is over a materialised view: ``__view__``."""
+        is_view: bool = self.model.__view__
+        return is_view
 
     @property
     def is_polymorphic(self) -> bool:
@@ -201,15 +212,16 @@ class Mapper:
                 self.filters[argument] = known
         return known
 
-    def remember(self, key: StatementKey, cql: str) -> StatementInfo:
+    def remember(self, key: StatementKey, cql: str, timed: Timed | None = None) -> StatementInfo:
         """Return what a statement is, and keep it in ``statements``, so that its text is made once.
 
         :param key: the keyspace, the kind of statement, and what else its text depends on.
+        :param timed: the text with a timestamp, for a write.
         """
         keyspace, kind = key[:2]
         if len(self.statements) >= MOST_TEXTS:
             self.statements.clear()
-        info = StatementInfo(kind, self.subject(keyspace), cql, self.model)
+        info = StatementInfo(kind, self.subject(keyspace), cql, self.model, timed)
         self.statements[key] = info
         return info
 
@@ -278,7 +290,7 @@ def make_mapper(model: Any, database: Places, overridden: frozenset[str]) -> Map
         overridden=overridden,
         readers=readers,
         conversions=_find_conversions(by_name, readers),
-        writer=make_writer(model.__name__, by_name, readers) if makes_light else None,
+        writer=make_writer(model.__name__, by_name, readers),
         makes_light=makes_light,
     )
 

@@ -8,31 +8,33 @@ What pages, JSON, bulk reads and the like need of a query has a name: ``narrowed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from cassandra import InvalidRequest
 from cassandra.cqlengine import CQLEngineException
 from cassandra.cqlengine.query import QueryException
-from cassandra.cqlengine.statements import BaseCQLStatement, DeleteStatement
+from cassandra.cqlengine.statements import BaseCQLStatement
 from werkzeug.exceptions import NotFound
 
 from .._cqlengine import Model, WhereClause
-from ..guardrails import check_rows
+from ..guardrails import check_filtering, check_rows
 from ..mapping.conversions import as_stored
 from ..mapping.instances import make_instances, mark_unread
-from .conditions import Comparison
+from ..statements.compiling import compile_statement
+from ..statements.info import StatementInfo
+from ..statements.sending import bind_query
+from .conditions import Comparison, check_lengths
 from .items import Items
 from .kinds import KeptRows, of_own_kind, own_conditions
+from .options import OPTIONS, WriteOptions, give_options, options_of
+from .saving import delete_rows, insert, update_rows
 from .selection import Row as Row
 from .selection import Selection
-from .stock import run
-from .writes import OPTIONS, check_columns, choose_writer, insert, options_of
+from .writes import check_columns, makes_itself
 
 if TYPE_CHECKING:
-    from cassandra.cluster import ResultSet
-
     from ..connection import PagedRows
     from ..statements.sending import BoundQuery
 
@@ -70,8 +72,10 @@ class Query(Selection, Generic[T_co]):
         super().__init_subclass__(**arguments)
         cls._has_own_options = cls._has_own_options or not OPTIONS.isdisjoint(vars(cls))
 
-    def _options(self) -> Mapping[str, object]:
-        return {name: getattr(self, name, None) for name in OPTIONS}
+    def _options(self) -> WriteOptions:
+        if self._has_own_options:
+            return options_of({name: getattr(self, name, None) for name in OPTIONS})
+        return options_of(self.__dict__)
 
     # Writing
 
@@ -80,17 +84,18 @@ class Query(Selection, Generic[T_co]):
 
         :raises ValidationError: naming the column that does not exist or whose value cannot be
             stored.
+        :raises LWTException: after ``if_not_exists()``, if there is such a row.
         """
-        mapper = self.mapper
+        mapper, options = self.mapper, self._options()
         check_columns(mapper, kwargs)
-        options = self._options() if self._has_own_options else self.__dict__
-        writer = choose_writer(mapper, "insert", options_of(options))
+        model: Any = self.model
         made: M
-        if writer is None:
-            made = super().create(**kwargs)
+        if makes_itself(mapper, "insert"):
+            made = insert(model, kwargs, options)
         else:
-            model: Any = self.model
-            made = insert(model, writer, kwargs, batch=self._batch, ttl=self._ttl)
+            made = model(**kwargs)
+            give_options(made, options)
+            made.save()
         return made
 
     def update(self, **values: object) -> None:
@@ -98,53 +103,41 @@ class Query(Selection, Generic[T_co]):
 
         :raises ValidationError: naming the column that does not exist, belongs to the key, or whose
             value cannot be stored.
+        :raises QueryException: naming the columns of the key that have no filter.
+        :raises LWTException: if a condition did not hold.
         """
-        # cqlengine would remove the column with the attribute's name, not that in CQL.
-        known = self.mapper.columns
-        nulled = [
-            known[name]
-            for name, value in values.items()
-            if value is None and name in known and not known[name].is_primary_key
-        ]
-        for column in nulled:
-            column.validate(None)
-        written = {
-            name: value
-            for name, value in values.items()
-            if name not in known or known[name] not in nulled
-        }
-        query = self._own_clauses()
-        query._where = own_conditions(query, deletes=False)
-        super(Query, query).update(**written)
-        if nulled:
-            fields = {known[name].db_field_name for name in written if name in known}
-            query = self._own_clauses()
-            query._where = own_conditions(query, deletes=False)
-            query._execute(
-                DeleteStatement(
-                    self.column_family_name,
-                    fields=[column.db_field_name for column in nulled],
-                    where=query._where,
-                    timestamp=self._timestamp,
-                    conditionals=[each for each in query._conditional if each.field not in fields],
-                    if_exists=self._if_exists,
-                )
-            )
+        update_rows(self.mapper, own_conditions(self, deletes=False), values, self._options())
 
     def delete(self) -> None:
         """Delete the rows that the filters name: a partition, a range in one, or a row.
 
         :raises QueryException: if a column of the partition key has no filter; or any of the
             primary key, where the model shares a table with others.
+        :raises LWTException: if a condition did not hold.
         """
-        query = self._own_clauses()
-        query._where = own_conditions(query, deletes=True)
-        super(Query, query).delete()
+        delete_rows(self.mapper, own_conditions(self, deletes=True), self._options())
 
     # Executing
 
-    def _execute(self, statement: BaseCQLStatement) -> ResultSet | None:
-        return run(self.mapper, statement, self._options())
+    def _execute(self, statement: BaseCQLStatement) -> PagedRows:
+        # For count(), whose SELECT is cqlengine's.
+        place = self.mapper.place(self._connection)
+        rails = place.connection.settings.guardrails
+        if self._allow_filtering:
+            check_filtering(rails, self.mapper.name)
+        check_lengths(rails, statement.where_clauses, self.mapper.name)
+        cql, values = compile_statement(statement)
+        info = StatementInfo("select", self.mapper.subject(place.keyspace), cql, self.model)
+        query = bind_query(
+            place,
+            info,
+            values,
+            subject=self.mapper.name,
+            idempotent=True,
+            consistency=self._consistency,
+            fetch_size=statement.fetch_size,
+        )
+        return query.execute(timeout=self._timeout)
 
     def _select(self, limit: int | None = None, *, for_instances: bool = True) -> PagedRows:
         """Execute the SELECT; the parameters are those of ``bound_select``."""
@@ -345,7 +338,6 @@ class Query(Selection, Generic[T_co]):
                 found = query._execute(query.count_statement())
             except InvalidRequest as error:
                 raise self.refusal(error) from error
-            assert found is not None  # noqa: S101 - there is no batch
             count: int = found.one()["count"]
             return count
         if not self._distinct_fields:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence, Sized
 from collections.abc import Set as AbstractSet
 from datetime import date, time
 from decimal import Decimal
@@ -12,18 +12,26 @@ from uuid import UUID
 
 from cassandra import util
 from cassandra.cqlengine import CQLEngineException, ValidationError
-from cassandra.cqlengine.functions import QueryValue
-from cassandra.cqlengine.operators import BaseWhereOperator, InOperator
+from cassandra.cqlengine.functions import QueryValue, Token
+from cassandra.cqlengine.operators import (
+    BaseWhereOperator,
+    ContainsOperator,
+    EqualsOperator,
+    InOperator,
+    NotEqualsOperator,
+)
 from cassandra.cqlengine.query import QueryException
 from cassandra.cqlengine.statements import WhereClause
 from werkzeug.exceptions import NotFound
 
 from ..guardrails import check_in
-from ..mapping.naming import naming
+from ..mapping.naming import naming, unknown_name
+from ..statements.compiling import compile_clause
 
 if TYPE_CHECKING:
     from ..config import Guardrails
     from ..mapping.filters import Filter
+    from ..mapping.mapper import Mapper
 
 
 class ImpossibleKey(ValidationError, NotFound):  # type: ignore[misc]  # noqa: N818 - an HTTP answer
@@ -156,6 +164,50 @@ def copy_clause(clause: Any) -> Any:
     if own is not None:
         copied.query_value = copy.copy(own)
     return copied
+
+
+def render(clause: Any) -> tuple[str, Sequence[object]]:
+    """Return a condition's CQL with markers, and its values."""
+    if clause.__class__ is Comparison:
+        return clause.known.shape, (clause.value,)
+    return compile_clause(copy_clause(clause))
+
+
+def make_condition(mapper: Mapper, argument: str, value: Any) -> WhereClause:
+    """Return the condition of ``iff()``: as one of ``filter()``, for any column, and for null.
+
+    :raises QueryException: if the column or the operator does not exist, or takes no such value.
+    """
+    if isinstance(value, Token):
+        raise QueryException(f"{mapper.name}.{argument}: a condition of a write has no token.")
+    name, _, word = argument.rpartition("__")
+    if argument in mapper.columns or not name:
+        name, word = argument, "EQ"
+    column = mapper.columns.get(name)
+    if column is None:
+        raise QueryException(unknown_name(mapper.name, name, mapper.columns))
+    operator = BaseWhereOperator.get_operator(word)()
+    if isinstance(value, QueryValue):
+        return WhereClause(column.db_field_name, operator, value)
+    with naming(f"{mapper.name}.{name}", column.db_type, value):
+        if isinstance(operator, InOperator):
+            if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+                raise QueryException(f"{mapper.name}.{argument} takes several values, as a list.")
+            stored = [column.to_database(each) for each in value]
+        elif isinstance(operator, ContainsOperator):
+            inner = getattr(column, "value_col", None)
+            if inner is None:
+                raise QueryException(
+                    f"{mapper.name}.{argument}: a {column.db_type} contains nothing."
+                )
+            stored = inner.to_database(value)
+        elif value is None:
+            if not isinstance(operator, EqualsOperator | NotEqualsOperator):
+                raise QueryException(f"{mapper.name}.{argument}: null is only = or !=.")
+            stored = None
+        else:
+            stored = column.to_database(value)
+    return WhereClause(column.db_field_name, operator, stored)
 
 
 def check_lengths(rails: Guardrails, clauses: Iterable[WhereClause], model: str) -> None:

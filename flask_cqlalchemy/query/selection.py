@@ -20,7 +20,7 @@ from cassandra.cqlengine import query as cqlengine_query
 from cassandra.cqlengine.connection import NOT_SET
 from cassandra.cqlengine.functions import QueryValue
 from cassandra.cqlengine.operators import ContainsOperator, InOperator
-from cassandra.cqlengine.statements import SelectStatement
+from cassandra.cqlengine.statements import BaseClause, SelectStatement
 
 from .._cqlengine import BatchQuery, Model, ModelQuerySet, WhereClause
 from ..guardrails import check_filtering
@@ -35,6 +35,7 @@ from .conditions import (
     compare,
     copy_clause,
     find_impossible,
+    make_condition,
     with_article,
 )
 from .restrictions import Question, explain, explained, not_ordered_by
@@ -157,6 +158,26 @@ class Selection(ModelQuerySet):
         is_bare = type(clause) is WhereClause and not isinstance(clause.value, QueryValue)
         known = self.mapper.filter(f"{name}__{word}") if name and word and is_bare else None
         return clause if known is None else compare(known, clause.value)
+
+    def iff(self, *args: WhereClause, **kwargs: object) -> Self:
+        """Return a query set whose ``update()`` and ``delete()`` are applied only if conditions
+        hold, which are written as those of ``filter()``. None is for a column without a value.
+
+        :raises QueryException: if a column or an operator does not exist.
+        """
+        conditions = list(self._conditional)
+        for clause in args:
+            if not isinstance(clause, BaseClause):
+                raise cqlengine_query.QueryException(
+                    f"{self.mapper.name}: iff() takes conditions, such as iff(title='x'); not "
+                    f"{clause!r}."
+                )
+            conditions.append(clause)
+        mapper = self.mapper
+        conditions += [make_condition(mapper, name, value) for name, value in kwargs.items()]
+        clone = self._derive()
+        clone._conditional = conditions
+        return clone
 
     def batch(self, batch_obj: BatchQuery | None) -> Self:
         """Return a query set whose writes are added to a batch.

@@ -71,6 +71,20 @@ def bind(prepared: PreparedStatement, values: Sequence[object], subject: str) ->
         raise
 
 
+def bind_again(
+    bound: BoundStatement, prepared: PreparedStatement, index: int, number: int
+) -> BoundStatement:
+    """Bind the values of another statement, and one more, to a prepared statement.
+
+    :param index: the marker for ``number``, which is a bigint.
+    """
+    again = BoundStatement(prepared, consistency_level=bound.consistency_level)
+    again.values = [*bound.values[:index], _pack_long(number), *bound.values[index:]]
+    again.raw_values = None
+    again.is_idempotent = bound.is_idempotent
+    return again
+
+
 def _remember_serializers(prepared: PreparedStatement) -> Sequence[Serializer]:
     version = prepared.protocol_version
     found = [_fast(column.type, version) for column in prepared.column_metadata or ()]
@@ -134,6 +148,7 @@ def _element(cqltype: CQLType, version: int) -> Serializer:
 
 
 _pack_size = struct.Struct(">i").pack
+_pack_long = struct.Struct(">q").pack
 
 
 def _serialize_decimal(value: Decimal) -> bytes:
@@ -181,7 +196,7 @@ _BY_TYPE: Mapping[CQLType, Serializer] = {
     cqltypes.BooleanType: struct.Struct(">b").pack,
     cqltypes.ByteType: struct.Struct(">b").pack,
     cqltypes.Int32Type: _pack_size,
-    cqltypes.LongType: struct.Struct(">q").pack,
+    cqltypes.LongType: _pack_long,
     cqltypes.ShortType: struct.Struct(">h").pack,
     cqltypes.DoubleType: struct.Struct(">d").pack,
     cqltypes.FloatType: struct.Struct(">f").pack,
