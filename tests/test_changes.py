@@ -263,8 +263,7 @@ def test_a_condition_may_be_what_a_collection_contains(note: Any) -> None:
     [
         ({"nothing": 1}, "Note has no column nothing"),
         ({"text__in": "ab"}, "takes several values"),
-        ({"visits__gt": None}, "null is only = or !="),
-        ({"text__contains": "a"}, "contains nothing"),
+        ({"visits__gt": None}, "null can only be = or !="),
     ],
 )
 def test_a_condition_that_makes_no_sense_is_refused(

@@ -463,7 +463,8 @@ def _to_milliseconds(value: datetime | OutOfRangeTimestamp) -> int:
 
 
 def _to_days(value: util.Date) -> int:
-    return int(value.days_from_epoch) + _INT32
+    found: int = value.days_from_epoch + _INT32
+    return found
 
 
 #: What the driver takes of a value that a row has, by the name of a type in CQL; for the others it

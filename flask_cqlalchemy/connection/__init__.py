@@ -90,6 +90,13 @@ class PagedRows(ResultSet):  # type: ignore[misc]
         self.info = info
         self.connection = connection
 
+    def following(self) -> PagedRows:
+        """Return the next page, by a request of its own, which may be repeated if it fails."""
+        future = self.response_future
+        return self.connection.execute(
+            future.query, info=self.info, timeout=future.timeout, paging_state=self.paging_state
+        )
+
     def fetch_next_page(self) -> None:
         if self.has_more_pages:
             self.start_next_page()

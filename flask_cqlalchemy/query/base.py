@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from cassandra import InvalidRequest
+from cassandra.cqlengine import CQLEngineException
 from cassandra.cqlengine.query import QueryException
 from cassandra.cqlengine.statements import BaseCQLStatement
 from werkzeug.exceptions import NotFound
@@ -24,6 +26,7 @@ from ..statements.compiling import compile_statement
 from ..statements.info import StatementInfo
 from ..statements.sending import bind_query
 from .conditions import Comparison, check_lengths
+from .items import Items
 from .kinds import KeptRows, of_own_kind, own_conditions
 from .options import OPTIONS, WriteOptions, give_options, options_of
 from .saving import delete_rows, insert, update_rows
@@ -34,6 +37,7 @@ from .writes import check_columns, makes_itself
 if TYPE_CHECKING:
     from ..connection import PagedRows
     from ..mapping.mapper import Mapper
+    from ..statements.sending import BoundQuery
 
 #: A model, and what a query gives: instances of it, or else what ``values_list()`` asks for.
 M = TypeVar("M", bound=Model)
@@ -141,16 +145,37 @@ class Query(Selection, Generic[T_co]):
         if limit is None:
             limit = self._limit
         query, kept = of_own_kind(self)
-        bound = query.bound_select(0 if kept else limit, for_instances=for_instances)
-        found = bound.execute(timeout=self._timeout)
+        select = query.bound_select(0 if kept else limit, for_instances=for_instances)
+        found = query.send(select)
         return KeptRows(found, kept, limit) if kept else found
+
+    def send(self, select: BoundQuery, paging_state: bytes | None = None) -> PagedRows:
+        """Ask Cassandra for rows of the query.
+
+        :param select: what ``bound_select`` returned.
+        :param paging_state: where the rows begin; it must come from Cassandra.
+        :raises QueryException: if the table is not made for the question, or if there are more rows
+            than Cassandra may sort.
+        """
+        try:
+            found = select.execute(timeout=self._timeout, paging_state=paging_state)
+        except InvalidRequest as error:
+            raise self.refusal(error) from error
+        if self.is_gathered and len(found.current_rows) > self.most_gathered:
+            most = self.most_gathered
+            raise QueryException(
+                f"{self.mapper.name}: order_by() over several partitions gives {most:,} rows at "
+                "most, which Cassandra sorts and sends at once, and here are more. Use limit() or "
+                "narrower filters, or ask each partition by itself."
+            )
+        return found
 
     # What pages, JSON and bulk reads work with
 
     @property
     def has_items(self) -> bool:
         """Whether the query has been executed, and keeps what it gave."""
-        return self._result_cache is not None
+        return self._items is not None
 
     def read_page(self, fetch_size: int, paging_state: bytes | None) -> RowPage:
         """Ask Cassandra once, for at most ``fetch_size`` rows, without the query's limit.
@@ -164,11 +189,18 @@ class Query(Selection, Generic[T_co]):
                 f"{self.mapper.name}: there are no pages of distinct() where models share a table. "
                 "Iterate over the query, or ask the model that owns the table."
             )
-        bound = query.bound_select(0, fetch_size=min(fetch_size, most))
-        found = bound.execute(timeout=self._timeout, paging_state=paging_state)
+        found = query.send(query.bound_select(0, fetch_size=min(fetch_size, most)), paging_state)
         rows = kept.of(found.current_rows) if kept else list(found.current_rows)
         _count_from_zero(self.mapper, rows)
         return RowPage(rows, found.paging_state)
+
+    def first_rows(self, count: int) -> list[Row]:
+        """Ask Cassandra once, for the first ``count`` rows, in place of the query's limit."""
+        return list(self._select(count).current_rows)
+
+    def read_after(self, page: PagedRows | None) -> PagedRows:
+        """Read the page after another one; the first one after None."""
+        return self._select() if page is None else page.following()
 
     def known_values(self) -> Row:
         """Return the values, by CQL name, that rows may lack because the query fixes them.
@@ -206,6 +238,19 @@ class Query(Selection, Generic[T_co]):
                 mark_unread(instance, [name for field, name in own.items() if field not in given])
         return made
 
+    def make_page(self, page: PagedRows, before: int) -> list[T_co]:
+        """Return what iterating gives of a page.
+
+        :param before: how many items there are already.
+        :raises GuardrailError: if there are more rows than may be read without a limit.
+        """
+        self._check_count(page, before, before + len(page.current_rows))
+        return self.make_items(page.current_rows)
+
+    def _check_count(self, page: PagedRows, before: int, count: int) -> None:
+        if not self._limit:
+            check_rows(page.connection.settings.guardrails, before, count, self.mapper.name)
+
     def _construct_all(self, found: PagedRows) -> list[T_co]:
         return self._read_all(found, self.make_items)
 
@@ -219,28 +264,29 @@ class Query(Selection, Generic[T_co]):
             before = len(made)
             _count_from_zero(self.mapper, found.current_rows)
             made += make(found.current_rows)
-            if not self._limit:
-                rails = found.connection.settings.guardrails
-                check_rows(rails, before, len(made), self.mapper.name)
+            self._check_count(found, before, len(made))
             if not found.has_more_pages:
                 return made
             found.fetch_next_page()
 
-    def _execute_query(self) -> list[T_co]:
-        """Return all instances of the query, which is executed once."""
-        found = self._result_cache
-        if found is None:
-            found = self._result_cache = self._construct_all(self._select())
-            self._count = len(found)
-        return found
+    def _kept(self) -> Items[T_co]:
+        """Return the items of the query, which is executed once, by whichever thread is first."""
+        items = self._items
+        if items is None:
+            made: Items[T_co] = Items(self._derive())
+            items = self.__dict__.setdefault("_items", made)
+        return items
 
     # Reading
 
     def __iter__(self) -> Iterator[T_co]:
-        return iter(self._execute_query())
+        return iter(self._kept())
 
     def __len__(self) -> int:
-        return len(self._execute_query())
+        return len(self._kept().all())
+
+    def __bool__(self) -> bool:
+        return self._kept().has(0)
 
     @overload
     def __getitem__(self, s: int) -> T_co: ...
@@ -249,14 +295,66 @@ class Query(Selection, Generic[T_co]):
     def __getitem__(self, s: int | slice) -> T_co | list[T_co]:
         if not isinstance(s, int | slice):
             raise TypeError("QuerySet indices must be integers")
-        return self._execute_query()[s]
+        kept = self._kept()
+        if isinstance(s, slice):
+            end = _end_of(s)
+            if end is None:
+                return kept.all()[s]
+            kept.has(end - 1)
+            return kept.known[s]
+        if s < 0:
+            return kept.all()[s]
+        if not kept.has(s):
+            raise IndexError(f"{self.mapper.name}: there are {len(kept.known)} rows, no row {s}.")
+        return kept.known[s]
 
     def first(self) -> T_co | None:
         """Return the first row, or None."""
-        if self._result_cache is not None:
-            return self._result_cache[0] if self._result_cache else None
+        if self._items is not None:
+            return self._items.known[0] if self._items.has(0) else None
         found = self._construct_all(self._select(1))
         return found[0] if found else None
+
+    def count(self) -> int:
+        """Return how many rows there are, which Cassandra counts; no more than ``limit()``.
+
+        With a limit, of ``distinct()``, and where those of a model are found among others of the
+        table only here, the keys of the rows are read and counted.
+
+        :raises CQLEngineException: if the query is for a batch.
+        """
+        if self._batch:
+            raise CQLEngineException(
+                "Only inserts, updates, and deletes are available in batch mode"
+            )
+        if self._items is not None and self._items.is_complete:
+            return len(self._items.known)
+        if self._count is None:
+            self._count = self._count_rows()
+        return self._count
+
+    def _count_rows(self) -> int:
+        query = self._own_clauses()
+        # A number does not depend on it, and it may take the pages away.
+        query._order = ()
+        if not (self._limit or self._distinct_fields or of_own_kind(self)[1]):
+            try:
+                found = query._execute(query.count_statement())
+            except InvalidRequest as error:
+                raise self.refusal(error) from error
+            count: int = found.one()["count"]
+            return count
+        if not self._distinct_fields:
+            query._only_fields = [
+                column.db_field_name for column in self.mapper.partition_key.values()
+            ]
+            query._defer_fields = frozenset()
+        page = query._select(for_instances=False)
+        total = len(page.current_rows)
+        while page.has_more_pages:
+            page.fetch_next_page()
+            total += len(page.current_rows)
+        return total
 
     def get(self, *args: WhereClause, **kwargs: object) -> T_co:
         """Return the one row for which all conditions hold.
@@ -278,7 +376,13 @@ class Query(Selection, Generic[T_co]):
         return self.get()
 
     def get_or_404(self, *args: WhereClause, **kwargs: object) -> T_co:
-        """Return the one row for which all conditions hold, or end the request with a 404."""
+        """Return the one row for which all conditions hold, or end the request with a 404.
+
+        A key that no row can have, such as a text that is not a date, is a 404, too.
+        """
+        given = self.mapper.primary_key.keys() & kwargs.keys()
+        if any(kwargs[name] is None for name in given):
+            raise NotFound
         try:
             return self.get(*args, **kwargs)
         except self.model.DoesNotExist:
@@ -309,23 +413,6 @@ class Query(Selection, Generic[T_co]):
         known = {*mapper.fields_of_kinds()} - {self.added_field}
         return [{name: row[name] for name in row if name in known} for row in found]
 
-    def count(self) -> int:
-        """Return how many rows there are, by asking Cassandra to count them; of a model that shares
-        a table by reading what says of which model they are, unless that has an index.
-        """
-        kind = self.mapper.kind
-        if self._count is None and kind is not None and of_own_kind(self)[1]:
-            query = self._derive()
-            if not query._distinct_fields:
-                query._only_fields, query._defer_fields = [kind.field], frozenset()
-            found = query._select(for_instances=False)
-            count = len(found.current_rows)
-            while found.has_more_pages:
-                found.fetch_next_page()
-                count += len(found.current_rows)
-            self._count = count
-        return super().count()
-
     def iter(self, fetch_size: int | None = None) -> Iterator[T_co]:
         """Yield instances page by page, the next page being fetched while this one is read.
 
@@ -353,3 +440,13 @@ def _count_from_zero(mapper: Mapper, rows: list[Row]) -> None:
         for row in rows:
             if field in row and row[field] is None:
                 row[field] = 0
+
+
+def _end_of(s: slice) -> int | None:
+    """Return how many items a slice needs; None if that depends on how many there are.
+
+    :raises TypeError: if it is not made of whole numbers.
+    """
+    _: list[object] = [][s]
+    start, stop, step = s.start or 0, s.stop, s.step or 1
+    return None if stop is None or min(start, stop, step) < 0 else int(stop)

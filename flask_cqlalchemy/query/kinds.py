@@ -74,14 +74,21 @@ class KeptRows(PagedRows):
     """The rows of a query that are kept, page by page, as PagedRows has all of them.
 
     :param limit: at most so many; 0 for all.
+    :param after: the page before, in place of a limit.
     """
 
-    def __init__(self, found: PagedRows, kept: Kept, limit: int) -> None:
+    def __init__(
+        self, found: PagedRows, kept: Kept, limit: int = 0, after: KeptRows | None = None
+    ) -> None:
         self.__dict__.update(found.__dict__)
         self._kept = kept
-        self._left = limit or None
-        self._last: list[object] | None = None
+        self._left: int | None = limit or None if after is None else after._left
+        self._last: list[object] | None = None if after is None else after._last
         self._keep()
+
+    def following(self) -> KeptRows:
+        """Return the next page, by a request of its own, which may be repeated if it fails."""
+        return KeptRows(super().following(), self._kept, after=self)
 
     def _keep(self) -> None:
         rows = self._kept.of(self.current_rows)

@@ -29,6 +29,9 @@ from ..words import describe
 #: From a value that is not null to its bytes.
 Serializer = Callable[[Any], bytes]
 
+#: The most bytes of a value in a partition key, whose length has two bytes.
+MOST_KEY_BYTES = 65_535
+
 #: Where a prepared statement keeps what serializes its values.
 _SERIALIZERS = "_flask_cqlalchemy_serializers"
 
@@ -52,6 +55,13 @@ def bind(prepared: PreparedStatement, values: Sequence[object], subject: str) ->
             if values[index] is UNSET_VALUE:
                 name = prepared.column_metadata[index].name
                 raise ValidationError(f"{name}, of the partition key, has no value")
+            packed: Any = serialized[index]
+            if packed is not None and len(packed) > MOST_KEY_BYTES:
+                name = prepared.column_metadata[index].name
+                raise ValidationError(
+                    f"{subject}.{name}: a key has {MOST_KEY_BYTES:,} bytes at most, and this value "
+                    f"has {len(packed):,}"
+                )
         bound = BoundStatement(prepared)
         bound.values = serialized
         # The driver prints these; a statement of ours shows no values.
