@@ -208,10 +208,11 @@ def test_cqlengine_s_batch_that_is_over_takes_no_write(cql: CQLAlchemy) -> None:
 
 def leave_unsent(batch: Any, write: Callable[[Any], Any]) -> Any:
     """Write in the block of a batch, which an error ends."""
+    written: list[Any] = []
     with contextlib.suppress(RuntimeError), batch:
-        written = write(batch)
+        written.append(write(batch))
         raise RuntimeError
-    return written
+    return written[0]
 
 
 CHANGES: dict[str, Callable[[Any], None]] = {

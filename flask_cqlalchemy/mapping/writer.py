@@ -153,14 +153,20 @@ def _make_column(model: str, name: str, column: columns.Column) -> ColumnWriter:
     )
 
 
+#: The kinds of the columns that are not replaced as a whole.
+_KINDS: Mapping[type[columns.Column], Kind] = {
+    columns.Set: "set",
+    columns.List: "list",
+    columns.Map: "map",
+    columns.Counter: "counter",
+}
+
+
 def _kind(column: columns.Column) -> Kind:
-    kinds: list[tuple[type[columns.Column], Kind]] = [
-        (columns.Set, "set"),
-        (columns.List, "list"),
-        (columns.Map, "map"),
-        (columns.Counter, "counter"),
-    ]
-    return next((kind for each, kind in kinds if isinstance(column, each)), "value")
+    for known, kind in _KINDS.items():
+        if isinstance(column, known):
+            return kind
+    return "value"
 
 
 def _keys_of(column: columns.Map) -> columns.Set:

@@ -7,7 +7,7 @@ the same statement.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
@@ -206,7 +206,7 @@ def _read(mapper: Mapper, argument: str) -> tuple[ColumnWriter, str | None]:
 
 
 def _keys(mapper: Mapper, argument: str, value: object) -> AbstractSet[object]:
-    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise ValidationError(
             f"{mapper.name}.{argument} takes a set of keys, not {type(value).__name__}."
         )

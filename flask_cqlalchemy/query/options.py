@@ -94,14 +94,14 @@ def options_of(state: Mapping[str, Any]) -> WriteOptions:
     """Return the options in the ``__dict__`` of a query set or an instance."""
     if OPTIONS.isdisjoint(state):
         return PLAIN
-    found = {
+    found: dict[str, Any] = {
         _FIELDS[name]: given
         for name, given in state.items()
         if name in OPTIONS and (given or name == "_timeout" or given == 0)
     }
-    if not found.get("ttl"):
+    if "ttl" in found and not found["ttl"]:
         # As in cqlengine: no time to live.
-        found.pop("ttl", None)
+        del found["ttl"]
     return WriteOptions(**found)
 
 

@@ -295,4 +295,5 @@ def _sending(kind: type[BatchQuery]) -> type[BatchQuery]:
     """
     if kind is BatchQuery:
         return _Sending
-    return type(kind.__name__, (kind, _Sending), {"__module__": kind.__module__})
+    bases: tuple[type, ...] = (kind, _Sending)
+    return type(kind.__name__, bases, {"__module__": kind.__module__})
