@@ -18,7 +18,6 @@ import psutil
 import pytest
 from cassandra import ConsistencyLevel, Unavailable, WriteTimeout, WriteType
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, ExecutionProfile, NoHostAvailable
-from cassandra.cqlengine.statements import BaseCQLStatement, InsertStatement
 from cassandra.policies import (
     DCAwareRoundRobinPolicy,
     FallthroughRetryPolicy,
@@ -39,8 +38,6 @@ from flask_cqlalchemy import (
 )
 from flask_cqlalchemy.config import Settings, SSLSettings
 from flask_cqlalchemy.connection import RetryPolicy, cluster_options, translated
-from flask_cqlalchemy.query.base import Query
-from flask_cqlalchemy.statements.compiling import is_idempotent
 from flask_cqlalchemy.statements.info import describe
 
 from .local_helpers import wait_until
@@ -419,40 +416,6 @@ class TestRetryPolicy:
     def test_too_few_replicas_are_asked_of_one_more_coordinator(self) -> None:
         assert self.policy.on_unavailable(self.plain, 1, 2, 1, 0)[0] == RetryPolicy.RETRY_NEXT_HOST
         assert self.policy.on_unavailable(self.plain, 1, 2, 1, 1)[0] == RetryPolicy.RETHROW
-
-
-def test_the_kit_knows_which_statements_are_idempotent() -> None:
-    db = CQLAlchemy()
-
-    class Everything(db.Model):
-        __keyspace__ = "test"
-        id = db.columns.Integer(primary_key=True)
-        text = db.columns.Text()
-        notes = db.columns.List(db.columns.Text)
-
-    class Visits(db.Model):
-        __keyspace__ = "test"
-        id = db.columns.Integer(primary_key=True)
-        count = db.columns.Counter()
-
-    made: list[BaseCQLStatement] = []
-
-    class Recording(Query):
-        def _execute(self, statement: BaseCQLStatement) -> None:
-            made.append(statement)
-
-    rows = Recording(Everything).filter(id=1)
-    rows.update(text="x")
-    rows.update(notes__append=["x"])
-    rows.iff(text="y").update(text="x")
-    rows.delete()
-    rows.if_exists().delete()
-    Recording(Visits).filter(id=1).update(count=1)
-    made.append(InsertStatement("table"))
-    made.append(InsertStatement("table", if_not_exists=True))
-    found = [is_idempotent(statement) for statement in made]
-    assert found == [True, False, False, True, False, False, True, False]
-    assert is_idempotent(rows._select_query())
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ from cassandra.query import BoundStatement, PreparedStatement
 from flask import has_request_context
 
 from ..config import PREFIX, Settings
-from ..errors import CassandraUnavailable, ConfigError
+from ..errors import CassandraUnavailable, ConfigError, as_both
 from ..guardrails import count_repetition
 from ..protocol import install
 from ..signals import Observation, is_observed, observe
@@ -89,6 +89,13 @@ class PagedRows(ResultSet):  # type: ignore[misc]
         self._observation: Observation | None = None
         self.info = info
         self.connection = connection
+
+    def following(self) -> PagedRows:
+        """Return the next page, by a request of its own, which may be repeated if it fails."""
+        future = self.response_future
+        return self.connection.execute(
+            future.query, info=self.info, timeout=future.timeout, paging_state=self.paging_state
+        )
 
     def fetch_next_page(self) -> None:
         if self.has_more_pages:
@@ -381,7 +388,10 @@ class Connection:
             log.warning("%s", outage)
             raise outage from late
         except CONNECT_OUTAGES as error:
-            raise CassandraUnavailable(_cannot_connect(hosts, port, error)) from error
+            outage = CassandraUnavailable(_cannot_connect(hosts, port, error))
+            if isinstance(error, NoHostAvailable):
+                outage = as_both(outage, error)
+            raise outage from error
 
     def _look_up_again(self, error: Exception) -> None:
         """After the loss of every node, see whether their names lead elsewhere by now.

@@ -27,6 +27,10 @@ RECONNECT_MAX_DELAY = 2.0
 HEARTBEAT_INTERVAL = 2.0
 HEARTBEAT_TIMEOUT = 2.0
 
+#: The oldest protocol in which a value can be left out of a statement (native_protocol_v4.spec, 4):
+#: before, it would be null, and an INSERT would remove what it does not name.
+OLDEST_PROTOCOL = ProtocolVersion.V4
+
 
 class _KitConnection(Cluster.connection_class):  # type: ignore[misc]
     """Is over as soon as the server hangs up, as a proxy does whose node is not there yet.
@@ -146,6 +150,9 @@ def cluster_options(settings: Settings, hosts: Sequence[str], port: int) -> dict
         options["auth_provider"] = PlainTextAuthProvider(settings.username, settings.password)
     if settings.ssl:
         options["ssl_context"] = _ssl_context(settings.ssl)
+    if (own.get("protocol_version") or OLDEST_PROTOCOL) < OLDEST_PROTOCOL:
+        # Version 2's documentation asks for the third, for user types.
+        own["protocol_version"] = OLDEST_PROTOCOL
     return options | own
 
 

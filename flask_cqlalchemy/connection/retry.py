@@ -26,7 +26,13 @@ from cassandra.connection import ConnectionException, ProtocolError
 from cassandra.protocol import ErrorMessage, IsBootstrappingErrorMessage, OverloadedErrorMessage
 
 from ..config import PREFIX
-from ..errors import CassandraUnavailable, OutcomeUnknown, RequestTimedOut
+from ..errors import (
+    CassandraUnavailable,
+    CQLAlchemyError,
+    OutcomeUnknown,
+    RequestTimedOut,
+    as_both,
+)
 
 log = logging.getLogger("flask_cqlalchemy.connection")
 
@@ -158,13 +164,16 @@ OUTAGES = (NoHostAvailable, Unavailable, *_BUSY, *_UNANSWERED)
 
 
 def kit_error(error: Any, subject: str, *, idempotent: bool) -> Exception:
-    """Return the kit's error for one of ``OUTAGES``; any other error as it is.
+    """Return the kit's error for one of ``OUTAGES``, which is of the driver's class, too, for
+    programs that catch that; any other error, and one of the kit's, as it is.
 
     :param subject: what the error names: a table, or what was done.
     :param idempotent: whether the statement may be applied twice. If not, its timeout is an
         ``OutcomeUnknown``.
     """
-    if not isinstance(error, OUTAGES) or (isinstance(error, WriteFailure) and idempotent):
+    if isinstance(error, CQLAlchemyError) or not isinstance(error, OUTAGES):
+        return error
+    if isinstance(error, WriteFailure) and idempotent:
         return error  # type: ignore[no-any-return]
     outage: CassandraUnavailable | OutcomeUnknown
     if isinstance(error, NoHostAvailable):
@@ -181,6 +190,7 @@ def kit_error(error: Any, subject: str, *, idempotent: bool) -> Exception:
         outage = OutcomeUnknown(f"{subject}: the outcome is unknown ({error})")
     else:
         outage = RequestTimedOut(f"{subject}: no answer in time ({error})")
+    outage = as_both(outage, error)
     outage.__cause__ = error
     return outage
 

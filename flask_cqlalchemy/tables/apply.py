@@ -19,7 +19,7 @@ from cassandra.query import SimpleStatement
 
 from ..config import PREFIX
 from ..connection.retry import DRIVER_ERRORS, unavailable, words_of
-from ..errors import CassandraUnavailable, OutcomeUnknown, SchemaError
+from ..errors import CassandraUnavailable, OutcomeUnknown, SchemaError, as_both
 from ..statements.info import StatementInfo
 
 if TYPE_CHECKING:
@@ -124,12 +124,6 @@ def change(connection: Connection, cql: str, subject: str, is_done: Callable[[],
     try:
         info = StatementInfo("schema", subject, cql)
         rows = connection.execute(statement, timeout=seconds, info=info)
-    except (RequestValidationException, RequestExecutionException, ErrorMessage) as error:
-        refresh(connection)
-        if not is_done():
-            raise SchemaError(
-                f"{subject}: Cassandra refused the change ({words_of(error)}): {cql}"
-            ) from error
     except (CassandraUnavailable, OutcomeUnknown):
         deadline = time.monotonic() + max(seconds, SHORTEST_WAIT)
         while True:
@@ -139,6 +133,12 @@ def change(connection: Connection, cql: str, subject: str, is_done: Callable[[],
             if time.monotonic() > deadline:
                 raise
             time.sleep(POLL_INTERVAL)
+    except (RequestValidationException, RequestExecutionException, ErrorMessage) as error:
+        refresh(connection)
+        if not is_done():
+            why = words_of(error)
+            refused = SchemaError(f"{subject}: Cassandra refused the change ({why}): {cql}")
+            raise as_both(refused, error) from error
     else:
         if not rows.response_future.is_schema_agreed:
             refresh(connection)

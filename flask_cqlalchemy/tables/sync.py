@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cassandra import RequestValidationException
 from cassandra.cqlengine import management
+from cassandra.cqlengine.usertype import UserType
 from cassandra.metadata import protect_name
 from cassandra.query import SimpleStatement
 
 from ..config import DEFAULT_BIND, PREFIX
 from ..errors import SchemaError
-from ..mapping.mapper import fields_of, user_types_in
+from ..mapping.mapper import fields_of, is_mapped, user_types_in
 from ..statements.info import StatementInfo
 from ..statements.sending import bind_query
 from .apply import Change, change, drop, find_keyspace, refresh, require_keyspace
@@ -28,7 +29,6 @@ from .options import changed_options, write_options
 
 if TYPE_CHECKING:
     from cassandra.cqlengine.columns import Column
-    from cassandra.cqlengine.usertype import UserType
     from cassandra.metadata import TableMetadata
 
     from ..connection import Connection
@@ -60,7 +60,7 @@ def sync(database: Database) -> list[Change]:
 
 def sync_model(database: Database, model: type[Mapped]) -> list[Change]:
     """Create or extend one model's table; see ``CQLAlchemy.sync_table``."""
-    mapper = model.__mapper__
+    mapper = _mapper_with_table(model)
     place = mapper.place()
     done = _create_keyspace_of(database, mapper.bind, place)
     for user_type in _with_needed(database, mapper.user_types):
@@ -72,11 +72,33 @@ def sync_type(
     database: Database, user_type: type[UserType], bind: str = DEFAULT_BIND
 ) -> list[Change]:
     """Create or extend one user type; see ``CQLAlchemy.sync_type``."""
+    if not (isinstance(user_type, type) and issubclass(user_type, UserType)):
+        raise _foreign(user_type, "user type", "UserType")
     place = database.place(bind)
     done = _create_keyspace_of(database, bind, place)
     for known in _with_needed(database, [user_type]):
         done += create_type(place, known)
     return done
+
+
+def _mapper_with_table(model: object) -> Mapper:
+    if not is_mapped(model):
+        raise _foreign(model, "model", "Model")
+    mapper = model.__mapper__
+    if mapper.model.__abstract__:
+        raise SchemaError(
+            f"{mapper.name} is abstract (__abstract__), and has no table: sync the models that "
+            "inherit from it."
+        )
+    return mapper
+
+
+def _foreign(given: object, what: str, base: str) -> SchemaError:
+    name = given.__name__ if isinstance(given, type) else repr(given)
+    return SchemaError(
+        f"{name} is not a {what}: let it inherit from db.{base}, where db is your CQLAlchemy "
+        "object."
+    )
 
 
 def drop_all(database: Database) -> list[Change]:
