@@ -52,7 +52,16 @@ RETRY_AFTER = 2
 @cache
 def _both(ours: type[Exception], theirs: type[Exception]) -> type[Exception]:
     # As text it is ours: KeyError, for one, would quote it.
-    return type(ours.__name__, (ours, theirs), {"__str__": ours.__str__, "__doc__": ours.__doc__})
+    own: dict[str, object] = {"__str__": ours.__str__, "__doc__": ours.__doc__}
+    if hasattr(theirs, "error_code"):
+        # The driver would make every later error of this code one of ours.
+        own["error_code"] = None
+    # It registers what a name without an underscore stands for, too.
+    both: Any = type(f"_{ours.__name__}", (ours, theirs), own)
+    both.__name__ = both.__qualname__ = ours.__name__
+    if "error_code" in own:
+        del both.error_code
+    return both  # type: ignore[no-any-return]
 
 
 def as_both(error: E, other: Exception) -> E:

@@ -16,6 +16,7 @@ from cassandra import (
 from cassandra.cluster import NoHostAvailable
 from cassandra.cqlengine import CQLEngineException, management
 from cassandra.cqlengine.query import ContextQuery
+from cassandra.protocol import ConfigurationException, OverloadedErrorMessage, error_classes
 from flask import Flask
 
 from flask_cqlalchemy import (
@@ -187,6 +188,17 @@ def test_a_refused_change_is_cassandras_error_too() -> None:
     assert isinstance(refused, SchemaError)
     assert isinstance(refused, InvalidRequest)
     assert str(refused) == "table x: refused"
+
+
+def test_the_drivers_own_errors_stay_what_they_are() -> None:
+    """It keeps a table of the classes of errors, in which each new class takes a place."""
+    before = dict(error_classes)
+    refused = as_both(SchemaError("table x: refused"), ConfigurationException(0x2300, "no", None))
+    busy = kit_error(OverloadedErrorMessage(0x1001, "busy", None), "blog.post", idempotent=True)
+    assert error_classes == before
+    assert isinstance(refused, ConfigurationException)
+    assert isinstance(busy, OverloadedErrorMessage)
+    assert (type(refused).__name__, refused.error_code) == ("SchemaError", 0x2300)
 
 
 def outcomes(**known: str) -> dict[str, Outcome]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -81,6 +82,12 @@ OPTIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"memtable": "default"}, {}),
     ({"cdc": False}, {}),
     ({"cdc": "false"}, {}),
+    ({"cdc": True}, {}),
+    ({"extensions": {"tool": "0x00"}}, {}),
+    ({"crc_check_chance": Decimal("0.5")}, {"crc_check_chance": 0.5}),
+    ({"compression": {"sstable_compression": ""}}, {"compression": {"enabled": "false"}}),
+    ({"compression": {}}, {}),
+    ({"caching": {}}, {}),
     ({"allow_auto_snapshot": False}, {"allow_auto_snapshot": False}),
     ({"incremental_backups": False}, {"incremental_backups": False}),
     ({"caching": {"keys": "ALL", "rows_per_partition": "10"}}, {}),
@@ -167,6 +174,17 @@ def test_the_parts_of_another_class_go_with_it(database: CQLAlchemy, table: str)
     other = {"compaction": {"class": "SizeTieredCompactionStrategy"}}
     assert len(database.sync_table(define(database, table, other))) == 1
     assert "sstable_size_in_mb" not in row_of(database, table)["compaction"]
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_change_data_capture_reaches_a_table_that_exists(
+    database: CQLAlchemy, table: str, value: bool
+) -> None:
+    """A node that has it switched off describes it, and does not store it."""
+    database.sync_table(define(database, table, {"cdc": not value}))
+    database.sync_table(define(database, table, {"cdc": value}))
+    described = database.session.execute(f"DESCRIBE TABLE {database.place().keyspace}.{table}")
+    assert f"AND cdc = {str(value).lower()}" in described.one()["create_statement"]
 
 
 def test_only_what_differs_is_altered(database: CQLAlchemy, table: str) -> None:

@@ -137,8 +137,8 @@ def reasons(error: BaseException) -> str:
     """Return which host failed, and why."""
     if not isinstance(error, NoHostAvailable):
         return reason_of(error)
-    causes = error.errors if isinstance(error.errors, Mapping) else {}
-    if not causes:
+    causes = getattr(error, "errors", None)
+    if not isinstance(causes, Mapping) or not causes:
         return str(error.args[0] if error.args else error)
     return "; ".join(f"{host}: {reason_of(reason)}" for host, reason in causes.items())
 

@@ -22,6 +22,9 @@ _UNSET: Mapping[str, object] = {
     "memtable": "default",
 }
 
+#: Options that Cassandra takes, for statements of DESCRIBE to work, and does nothing with.
+_IGNORED = ("extensions",)
+
 #: Parts of options that were renamed (Cassandra 3.0); the old names still work.
 _RENAMED = {
     ("compression", "sstable_compression"): "class",
@@ -55,6 +58,8 @@ def changed_options(wanted: Mapping[str, object], live: Mapping[str, Any]) -> di
     """
     changes: dict[str, object] = {}
     for name, value in _given(wanted).items():
+        if name in _IGNORED:
+            continue
         has = live.get(name)
         if has is None:
             has = _UNSET.get(name)

@@ -8,13 +8,16 @@ never created: what it selects is for a person to say.
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from cassandra import RequestValidationException
 from cassandra.cqlengine import management
 from cassandra.cqlengine.usertype import UserType
 from cassandra.metadata import protect_name
+from cassandra.query import SimpleStatement
 
 from ..config import DEFAULT_BIND, PREFIX
 from ..errors import SchemaError
@@ -331,7 +334,10 @@ def _set_options(
         return []
 
     def missing() -> dict[str, object]:
-        return changed_options(mapper.options, _live_row(place, kind, mapper.table))
+        live = dict(_live_row(place, kind, mapper.table))
+        if live.get("cdc") is None:
+            live["cdc"] = _described_cdc(place, mapper, kind)
+        return changed_options(mapper.options, live)
 
     changes = missing()
     if not changes:
@@ -340,6 +346,27 @@ def _set_options(
     cql = f"ALTER {_KEPT[kind][2]} {mapper.qualified(place.keyspace)} WITH {properties}"
     change(place.connection, cql, subject, lambda: not missing())
     return [Change("changed options of the", subject, cql)]
+
+
+_CDC = re.compile(r"^\s+AND cdc = (true|false)\b", re.MULTILINE)
+
+
+def _described_cdc(place: Place, mapper: Mapper, kind: Literal["table", "view"]) -> bool | None:
+    """Return whether a table has change data capture, as its node describes it; None if unknown.
+
+    A node whose cassandra.yaml has no ``cdc_enabled`` takes the option, and does not store it.
+    """
+    if "cdc" not in map(str.lower, mapper.options):
+        return None
+    cql = f"DESCRIBE {_KEPT[kind][2]} {mapper.qualified(place.keyspace)}"
+    info = StatementInfo("other", f"{kind} {mapper.table} of {mapper.name}", cql)
+    try:
+        found = place.connection.execute(SimpleStatement(cql, is_idempotent=True), info=info)
+    except RequestValidationException:
+        # Cassandra 3 leaves DESCRIBE to cqlsh.
+        return None
+    text = _CDC.search(str(found.one()["create_statement"]))
+    return None if text is None else text[1] == "true"
 
 
 def _written_options(options: Mapping[str, object], subject: str) -> list[str]:
