@@ -53,7 +53,8 @@ class Selection(ModelQuerySet):
     _limit = 0
     _result_cache: list[Any] | None = None
     _batch: BatchQuery | None = None
-    _ttl = _consistency = _timestamp = _fetch_size = _connection = _count = None
+    _ttl = _consistency = _timestamp = _fetch_size = _connection = None
+    _count: int | None = None
     _timeout: Any = NOT_SET
 
     def __init__(self, model: type[Model]) -> None:
