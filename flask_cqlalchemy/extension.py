@@ -255,7 +255,10 @@ class CQLAlchemy(Database):
         return self.sync_db()
 
     def sync_table(self, model: type[BoundModel]) -> list[Change]:
-        """Create or extend one model's table, with its keyspace and the user types that it uses."""
+        """Create or extend one model's table, with its keyspace and the user types that it uses.
+
+        :raises SchemaError: if ``model`` is not a model, or is abstract; and as ``sync_db()``.
+        """
         return sync.sync_model(self, model)
 
     def sync_type(self, user_type: type[UserType], *, bind: str = DEFAULT_BIND) -> list[Change]:

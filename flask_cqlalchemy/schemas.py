@@ -27,8 +27,8 @@ from .columns.rules import as_list, merge
 from .columns.table import KNOWN_MODULES, own_rules
 from .mapping.instances import is_stored, was_read
 from .mapping.mapper import Mapped, columns_of, discriminator_of, keys_of, mapper_of
-from .mapping.naming import unknown_name
 from .strict_json import read_json
+from .words import did_you_mean, unknown_name
 
 if TYPE_CHECKING:
     from cassandra.cqlengine.columns import Column
@@ -47,6 +47,12 @@ _KEY_PART_OVERHEAD = 3
 
 #: The version of the protocol in which the size of a key is measured.
 _PROTOCOL = 5
+
+#: What marshmallow says of a field that a schema does not have.
+_UNKNOWN = "Unknown field."
+
+#: Unknown fields of one input for which the close ones are looked up: that takes some time.
+_MOST_HINTS = 20
 
 #: Defaults that cqlengine sets for an absent collection; a program did not choose them.
 _EMPTY_COLLECTIONS = (set, list, dict)
@@ -326,7 +332,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         mapper = mapper_of(self.opts.model)
         if not many and mapper is not None and mapper.is_polymorphic and isinstance(obj, Mapped):
             model = obj.__mapper__.definition
-            if model is not mapper.definition:
+            if model is not mapper.definition and issubclass(model, mapper.definition):
                 return self._of_subclass(model)._dump_one(obj)
         return self._dump_one(obj, many=many)
 
@@ -440,12 +446,15 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         elif self._is_of_user_type:
             # Written whole, also where the row is only changed.
             partial = False
-        loaded: Any = super().load(data, many=many, partial=partial, unknown=unknown)
+        try:
+            loaded: Any = super().load(data, many=many, partial=partial, unknown=unknown)
+        except ValidationError as error:
+            self._hint_at_names(error.messages, many=is_many)
+            raise
         if instance is not None:
             return self._change(instance, self._without_defaults(loaded, data))
         if self.load_instance:
-            make = self._find_model()
-            return [make(**each) for each in loaded] if is_many else make(**loaded)
+            return [self._make(each) for each in loaded] if is_many else self._make(loaded)
         return loaded
 
     @overload
@@ -466,6 +475,32 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         if self.opts.model is None:
             raise TypeError(f"{type(self).__name__} has load_instance and no model in class Meta.")
         return self.opts.model
+
+    def _make(self, loaded: Mapping[str, Any]) -> Any:
+        model = self._find_model()
+        mapper = mapper_of(model)
+        if mapper is None or "__init__" not in mapper.overridden:
+            # A schema may have more fields than its model, and unknown=INCLUDE any name.
+            loaded = {name: loaded[name] for name in columns_of(model) if name in loaded}
+        return model(**loaded)
+
+    def _hint_at_names(self, messages: Any, *, many: bool) -> None:
+        """Add to what marshmallow says of unknown fields which fields are close to them.
+
+        It is shown to whoever sent them: the names given may be anything, and are not repeated.
+        """
+        if self.error_messages["unknown"] != _UNKNOWN or not isinstance(messages, dict):
+            return
+        known = [field.data_key or name for name, field in self.load_fields.items()]
+        unread = {field.data_key or name for name, field in self.fields.items()}.difference(known)
+        owner = f" of {self.opts.model.__name__}" if self.opts.model else ""
+        hints = 0
+        for errors in messages.values() if many else [messages]:
+            for name, problem in errors.items() if isinstance(errors, dict) else ():
+                if problem == [_UNKNOWN] and name not in unread and hints < _MOST_HINTS:
+                    hints += 1
+                    hint = did_you_mean(name, known)
+                    errors[name] = [f"Unknown field{owner}{hint}." if hint else _UNKNOWN]
 
     def _without_defaults(self, loaded: dict[str, Any], data: Any) -> dict[str, Any]:
         """Return what was sent. Other columns stay as they are, even those with a default."""

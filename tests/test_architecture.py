@@ -17,6 +17,12 @@ ABOVE = ("blueprints", "factory")
 #: Private names that a module reads of something that is not its own, and why. Names of this kit
 #: are never among them.
 REACHES = {
+    "columns.values": {
+        "_asdict": "the fields of a named tuple, as Python documents it",
+        "_db_map": "the names of a user type's fields in CQL, which cqlengine keeps",
+        "_fields": "the fields of a user type, which cqlengine keeps",
+        "_items": "the pairs of the driver's map, whose items() serializes each key",
+    },
     "guardrails": {"_getframe": "the line of the program that made a query (sys)"},
     "local.supervisor": {"_exit": "leaving a forked process (os)"},
     "mapping.conversions": {
@@ -27,6 +33,13 @@ REACHES = {
         "_values": "the same",
         "_val_is_null": "what a column takes for null",
     },
+    "mapping.kinds": {
+        "_discriminator_column": "what cqlengine keeps of a model of a shared table",
+        "_discriminator_column_name": "the same",
+        "_is_polymorphic": "the same",
+        "_is_polymorphic_base": "the same",
+        "_polymorphic_base": "the same",
+    },
     "mapping.mapper": {
         "_clustering_keys": "what cqlengine keeps of a model; all else asks the mapper",
         "_columns": "the same",
@@ -34,6 +47,7 @@ REACHES = {
         "_discriminator_column_name": "the same",
         "_fields": "the same of a user type",
         "_is_polymorphic": "the same",
+        "_is_polymorphic_base": "the same, which a class made for another keyspace lacks",
         "_partition_keys": "the same",
         "_pk_name": "the same",
         "_primary_keys": "the same",
@@ -46,16 +60,12 @@ REACHES = {
         "_ParameterizedType": "the driver's base of collections",
         "_make_udt_tuple_type": "the driver's class for a user type that has none",
     },
+    "query.options": {"_connection": "the bind that a batch of cqlengine's was given"},
     "registry": {"_connections": "cqlengine's registry of connections"},
     "schemas": {"_declared_fields": "what marshmallow keeps of a schema class"},
     "signals": {"_col_names": "whether an answer of the driver has rows"},
     "state": {"_get_current_object": "the application behind Flask's proxy, as Flask documents it"},
-    "tables.sync": {
-        "_get_connection": "cqlengine's own code for options of tables asks for it",
-        "_get_create_table": "the same",
-        "_get_index_name_by_column": "the same",
-        "_update_options": "the same",
-    },
+    "tables.sync": {"_get_index_name_by_column": "cqlengine's own code for indexes"},
     "testing": {
         "_prepared_statements": "what a batch of the driver's writes to",
         "_statements_and_parameters": "the same",

@@ -162,18 +162,18 @@ def test_a_table_with_vectors_and_tuples_is_what_the_model_says(cql: CQLAlchemy)
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ([1, 2], "vector: 2 values; the vector has 3"),
-        ([1, 2, None], "vector: None is not allowed in a vector"),
-        (5, "a int cannot be stored as vector<float, 3>"),
-        ([1, 2, "x"], "x is not a valid float"),
+        ([1, 2], " takes a list of 3; this one has 2 values"),
+        ([1, 2, None], "[2] is None, and a list has no null"),
+        (5, " takes a list of 3, not an int"),
+        ({1, 2, 3}, " takes a list of 3, not a set"),
+        ([1, 2, "x"], "[2] takes a number up to 3.4e38; this text is not one"),
     ],
 )
 def test_a_value_that_is_no_such_vector(cql: CQLAlchemy, value: Any, problem: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Embedding.create(id=1, vector=value)
 
-    assert problem in str(caught.value)
-    assert str(caught.value).startswith("Embedding.vector: ")
+    assert str(caught.value) == f"Embedding.vector{problem}"
     assert Embedding.objects.first() is None
 
 
@@ -213,19 +213,21 @@ def test_a_duration_comes_back_as_it_was_stored(cql: CQLAlchemy, duration: Durat
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        (Duration(1, -1, 0), "must have the same sign"),
-        (Duration(2**31, 0, 0), "A duration has at most 2147483647 months"),
-        (Duration(0, 2**31, 0), "A duration has at most 2147483647 days"),
-        (Duration(0, 0, 2**63), "A duration has at most 9223372036854775807 nanoseconds"),
-        ("1h", "expected a Duration, got str"),
+        (
+            Duration(1, -1, 0),
+            ": The months, days and nanoseconds of a duration must have the same sign.",
+        ),
+        (Duration(2**31, 0, 0), ": A duration has at most 2147483647 months."),
+        (Duration(0, 2**31, 0), ": A duration has at most 2147483647 days."),
+        (Duration(0, 0, 2**63), ": A duration has at most 9223372036854775807 nanoseconds."),
+        ("1h", " takes a Duration, not a str"),
     ],
 )
 def test_a_value_that_is_no_duration(cql: CQLAlchemy, value: Any, problem: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Interval.create(id=1, every=value)
 
-    assert problem in str(caught.value)
-    assert str(caught.value).startswith("Interval.every: ")
+    assert str(caught.value) == f"Interval.every{problem}"
     assert Interval.objects.first() is None
 
 

@@ -288,7 +288,7 @@ SAME: list[tuple[str, Any, Any]] = [
     ("number", True, 1),
     ("number", Colour.RED, 7),
     ("number", "5", 5),
-    ("number", 5.7, 5),
+    ("number", 5.0, 5),
     ("number", decimal.Decimal(5), 5),
     ("number", -(2**31), -(2**31)),
     ("big", 2**63 - 1, 2**63 - 1),
@@ -296,8 +296,7 @@ SAME: list[tuple[str, Any, Any]] = [
     ("vast", -(2**200), -(2**200)),
     ("vast", "12", 12),
     ("flag", 1, True),
-    ("flag", "", False),
-    ("flag", 2, True),
+    ("flag", 0.0, False),
     ("single", 1, 1.0),
     ("single", "1.5", 1.5),
     ("single", math.inf, math.inf),
@@ -422,20 +421,24 @@ def test_a_programs_own_collection_is_not_the_instances(
 
 
 WRONG: list[tuple[str, Any, str]] = [
-    ("short", "123456", "short is longer than 5 characters"),
-    ("plain", "é", "Value.plain: 'é' is not an ASCII string."),
-    ("numbers", {1, None}, "numbers None not allowed in a set"),
-    ("names", ["a", None], "names None is not allowed in a list"),
-    ("scores", {None: 1}, "scores None is not allowed in a map"),
-    ("text", 5, "text <class 'int'> is not a string"),
-    ("number", "x", "number x can't be converted to integral value"),
+    ("short", "123456", "Value.short is longer than 5 characters"),
+    ("plain", "é", "Value.plain takes ASCII text; another character is at position 0"),
+    ("numbers", {1, None}, "Value.numbers (an element) is None, and a set has no null"),
+    ("names", ["a", None], "Value.names[1] is None, and a list has no null"),
+    ("scores", {None: 1}, "Value.scores (a key) is None, and a map has no null"),
+    ("text", 5, "Value.text takes text, not an int"),
+    (
+        "number",
+        "x",
+        "Value.number takes a whole number from -2^31 to 2^31-1; this text is not one",
+    ),
 ]
 
 
 @pytest.mark.parametrize(
     ("name", "given", "message"), WRONG, ids=[f"{n} {label(g)}" for n, g, _ in WRONG]
 )
-def test_what_cqlengine_refuses_is_refused_with_its_words(
+def test_what_cqlengine_refuses_is_refused_with_the_name_of_the_column(
     cql: CQLAlchemy, name: str, given: Any, message: str
 ) -> None:
     value = model(cql, "Value")
@@ -449,20 +452,16 @@ def test_what_cqlengine_refuses_is_refused_with_its_words(
     assert value.objects.count() == 1
 
 
-def test_a_new_row_takes_any_iterable_for_a_collection_and_an_update_does_not(
-    cql: CQLAlchemy,
-) -> None:
+def test_a_set_and_a_list_take_any_iterable_of_elements(cql: CQLAlchemy) -> None:
     value = model(cql, "Value")
-    row = value.create(id=1, numbers=[1, 1], names="ab")
+    row = value.create(id=1, numbers=[1, 1], names=iter("ab"))
     assert (row.numbers, row.names) == ({1}, ["a", "b"])
-    for given, message in (
-        ({"numbers": [1]}, "numbers [1] is not a set object"),
-        ({"names": "cd"}, "names cd is not a list object"),
-    ):
-        for update in (value.get(id=1).update, value.objects(id=1).update):
-            with pytest.raises(ValidationError) as caught:
-                update(**given)
-            assert str(caught.value) == message
+    value.get(id=1).update(numbers=(2,), names=("c",))
+    found = value.get(id=1)
+    assert (found.numbers, found.names) == ({2}, ["c"])
+    value.objects(id=1).update(numbers=[3], names=["d"])
+    found = value.get(id=1)
+    assert (found.numbers, found.names) == ({3}, ["d"])
 
 
 @pytest.mark.parametrize("way", ["create", "bulk"])

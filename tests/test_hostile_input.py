@@ -742,12 +742,22 @@ def test_the_problems_of_many_rows_are_told_by_row() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["nothing", "", "_schema", "__class__", "_values", "save", "ID", "id ", "key", "é", "\ud800"],
+    ["nothing", "", "_schema", "__class__", "_values", "save", "key", "é", "\ud800"],
     ids=label,
 )
 def test_an_unknown_field_is_refused(name: str) -> None:
     data = {"id": "a", "part": 1, name: 1}
     assert messages_of(Renamed, data) == {name: [UNKNOWN]}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("ID", "id"), ("id ", "id"), ("bdoy", "body"), ("PART", "part")]
+)
+def test_an_unknown_field_is_answered_with_the_close_one(name: str, meant: str) -> None:
+    data = {"id": "a", "part": 1, name: 1}
+    message = f"Unknown field of Renamed (did you mean {meant}?)."
+    assert messages_of(Renamed, data) == {name: [message]}
+    assert messages_of(Renamed, [data], many=True) == {0: {name: [message]}}
 
 
 def test_an_error_names_a_column_as_it_is_called_outside() -> None:

@@ -184,7 +184,7 @@ def test_none_removes(cql: CQLAlchemy, person: Any, write: Callable[[Any], None]
     with sent(cql) as statements:
         write(person)
     assert len(statements) == 1
-    assert text_of(statements[0]).startswith('DELETE "age" FROM ')
+    assert ' SET "age" = ? WHERE ' in text_of(statements[0])
     assert read().age is None
     assert read() == person
 
@@ -217,7 +217,7 @@ def test_a_key_that_was_assigned_to_inserts_another_row(cql: CQLAlchemy, person:
 
 
 def test_a_key_cannot_be_updated(cql: CQLAlchemy, person: Any) -> None:
-    with pytest.raises(ValidationError, match="Cannot apply update to primary key 'seat'"):
+    with pytest.raises(ValidationError, match=r"Person\.seat belongs to the primary key"):
         person.update(seat=5)
     assert Person.objects(id=1).count() == 1
 
@@ -235,7 +235,8 @@ def test_a_value_is_converted_when_it_is_saved(cql: CQLAlchemy, person: Any) -> 
 
 def test_a_wrong_value_is_refused_and_stays_a_change(cql: CQLAlchemy, person: Any) -> None:
     person.age = "old"
-    with sent(cql) as statements, pytest.raises(ValidationError, match="age old can't"):
+    refused = pytest.raises(ValidationError, match=r"^Person\.age takes a whole number")
+    with sent(cql) as statements, refused:
         person.save()
     assert statements == []
     person.age = 31
@@ -479,7 +480,7 @@ def test_a_programs_own_collection_does_not_change_a_saved_row(cql: CQLAlchemy) 
 def test_required_columns_are_checked_on_every_save(cql: CQLAlchemy) -> None:
     with pytest.raises(ValidationError) as caught:
         Strict(id=1, may="x").save()
-    assert str(caught.value) == "must - None values are not allowed"
+    assert str(caught.value) == "Strict.must - None values are not allowed"
     row: Any = Strict.create(id=1, must="x")
     row.must = None
     with pytest.raises(ValidationError, match="must - None values are not allowed"):

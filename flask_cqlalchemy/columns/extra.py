@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from cassandra.cqlengine import ValidationError, columns
+from cassandra.cqlengine import columns
 from cassandra.cqltypes import VectorType
 
-from .corrections import name_of
-from .formats import check_duration
+from .values import convert, convert_vector, validate
 
 
 class Vector(columns.BaseCollectionColumn):  # type: ignore[misc]
@@ -43,26 +41,16 @@ class Vector(columns.BaseCollectionColumn):  # type: ignore[misc]
         """Do nothing: a vector is always written whole, so CQL needs no ``frozen`` for it."""
 
     def validate(self, value: object) -> list[object] | None:
-        checked = super().validate(value)
-        if checked is None:
-            return None
-        if not isinstance(checked, list | tuple):
-            raise ValidationError(
-                f"{name_of(self)}a vector is a list, not a {type(value).__name__}"
-            )
-        if len(checked) != self.dimension:
-            raise ValidationError(
-                f"{name_of(self)}{len(checked)} values; the vector has {self.dimension}"
-            )
-        if None in checked:
-            raise ValidationError(f"{name_of(self)}None is not allowed in a vector")
-        return [self.value_col.validate(element) for element in checked]
+        made: list[object] | None = convert(convert_vector, "validate", self, value)
+        return made
 
-    def to_python(self, value: Iterable[object] | None) -> list[object] | None:
-        return None if value is None else [self.value_col.to_python(each) for each in value]
+    def to_python(self, value: object) -> list[object] | None:
+        made: list[object] | None = convert(convert_vector, "to_python", self, value)
+        return made
 
-    def to_database(self, value: Iterable[object] | None) -> list[object] | None:
-        return None if value is None else [self.value_col.to_database(each) for each in value]
+    def to_database(self, value: object) -> list[object] | None:
+        made: list[object] | None = convert(convert_vector, "to_database", self, value)
+        return made
 
 
 class Duration(columns.Duration):  # type: ignore[misc]
@@ -75,14 +63,4 @@ class Duration(columns.Duration):  # type: ignore[misc]
     _python_type_hashable = False
 
     def validate(self, value: object) -> Any:
-        try:
-            checked = super().validate(value)
-            if checked is not None:
-                check_duration(checked)
-        except TypeError:
-            raise ValidationError(
-                f"{name_of(self)}expected a Duration, got {type(value).__name__}"
-            ) from None
-        except ValueError as problem:
-            raise ValidationError(f"{name_of(self)}{problem}") from None
-        return checked
+        return validate("duration", self, value)

@@ -363,7 +363,7 @@ class Duration(Column[util.Duration, _Duration]):
 
 Bytes = Blob
 
-class Counter(Integer[int | None]):
+class Counter(Integer[int]):
     def __init__(self, index: bool = ..., db_field: str | None = ..., required: bool = ...) -> None: ...
 
 class List(BaseContainerColumn[list[_V], list[_V]], Generic[_V]):

@@ -2,8 +2,9 @@
 
 cqlengine validates and copies each value several times. A value of exactly the Python type that a
 column gives back (``int`` for Integer, a set of ``str`` for Set(Text)) passes all of it unchanged;
-these are recognised here, and go to the driver as they are. Any other value takes cqlengine's way,
-with its coercions and its errors, which ``columns.corrections`` mends where it loses something.
+these are recognised here, and go to the driver as they are: what is out of range is refused when it
+is bound. For the types that have to look at each value, ``exact`` is the way without detours. Any
+other value takes the column's own methods, as ``columns.corrections`` has left them.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from uuid import UUID
 from cassandra import util
 from cassandra.cqlengine import columns
 
+from ..columns.corrections import has_own_rules, known_kind
 from ..columns.formats import MOST_ELEMENTS
+from ..columns.values import BINDS, TAKES
 from ..protocol.values import milliseconds_of, moment_of
 
 #: From a value as one side has it to the same as the other does.
 Conversion = Callable[[Any], Any]
 
-#: The type whose values cqlengine's own columns neither change nor refuse; what is out of range is
-#: refused when it is bound.
+#: The type whose values cqlengine's own columns neither change nor refuse.
 _PASSTHROUGH_TYPES: dict[type[columns.Column], type] = {
     columns.Text: str,
     columns.Integer: int,
@@ -41,6 +43,9 @@ _PASSTHROUGH_TYPES: dict[type[columns.Column], type] = {
     columns.TimeUUID: UUID,
 }
 
+#: Of these, the types that lose something of a value: a row has fewer digits, or no negative zero.
+_ROUNDED = (columns.Float, columns.Decimal)
+
 
 #: What is copied into a collection as it is. Rows for instances have lists in place of sets.
 _COPIED: dict[type, tuple[type, ...]] = {
@@ -51,12 +56,32 @@ _COPIED: dict[type, tuple[type, ...]] = {
 
 
 def passthrough_type(column: columns.Column) -> type | None:
-    """Return the type whose values a scalar column takes and gives as they are; None for others."""
-    if isinstance(column, columns.Text) and (
-        column.min_length is not None or column.max_length is not None
-    ):
+    """Return the type whose values a scalar column takes as they are; None for others."""
+    if type(column) in _ROUNDED or has_own_rules(column):
         return None
     return _PASSTHROUGH_TYPES.get(type(column))
+
+
+def exact(column: columns.Column) -> Callable[[Any], tuple[Any, Any]] | None:
+    """Return what makes of a value that is not null what a row has, and what is bound: at once, for
+    a column without rules but those of its type; None for others.
+    """
+    kind = known_kind(column)
+    if kind is None or has_own_rules(column):
+        return None
+    take, bind = TAKES[kind], BINDS.get(kind)
+    if bind is None:
+
+        def convert(given: Any) -> tuple[Any, Any]:
+            value = take(kind, given)
+            return value, value
+    else:
+
+        def convert(given: Any) -> tuple[Any, Any]:
+            value = take(kind, given)
+            return value, bind(value)
+
+    return convert
 
 
 @dataclass(frozen=True)
@@ -84,20 +109,30 @@ class Container:
 
 
 def container(column: columns.Column) -> Container | None:
-    """Return what is known of a column's collections; None where cqlengine has to convert them."""
+    """Return what is known of a column's collections; None where their elements are looked at."""
+    return _make_container(column, passthrough_type)
+
+
+def _make_container(
+    column: columns.Column, type_of: Callable[[columns.Column], type | None]
+) -> Container | None:
     if type(column) is columns.Map:
-        key, value = passthrough_type(column.key_col), passthrough_type(column.value_col)
+        key, value = type_of(column.key_col), type_of(column.value_col)
         return Container(dict, key, value) if key and value else None
     kind = {columns.Set: set, columns.List: list}.get(type(column))
-    element = passthrough_type(column.value_col) if kind else None
+    element = type_of(column.value_col) if kind else None
     return Container(kind, element, None) if kind and element else None
+
+
+def _type_in_rows(column: columns.Column) -> type | None:
+    return _PASSTHROUGH_TYPES.get(type(column))
 
 
 def make_reader(column: columns.Column) -> Conversion:
     """Return a function from what the driver gives for a collection or user type to what a program
     sees: an absent collection is an empty one.
     """
-    known = container(column)
+    known = _make_container(column, _type_in_rows)
     if known is None:
         optional = not isinstance(column, columns.BaseContainerColumn)
         return lambda value: None if value is None and optional else column.to_python(value)

@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from cassandra.cqlengine import ValidationError
 
-#: Characters of an unknown name that an error shows: it may come from a request.
-_MOST_OF_A_NAME = 60
-
-#: How to give what looks like a column and is an option of a write.
-_OPTIONS = {
-    "batch": "batch(...)",
-    "consistency": "consistency(...)",
-    "if_exists": "if_exists()",
-    "if_not_exists": "if_not_exists()",
-    "iff": "iff(...)",
-    "timeout": "timeout(...)",
-    "timestamp": "timestamp(...)",
-    "ttl": "ttl(...)",
-    "using": "using(...)",
-}
-
-
-def unknown_name(owner: str, name: object, known: Iterable[str], kind: str = "column") -> str:
-    """Return what an error says of a name that its owner does not have.
-
-    ``Post has no column titel (did you mean title?); its columns are id, title.``
-
-    :param owner: the name of the model or the user type.
-    :param name: what was given; it is cut short.
-    :param known: the names that there are, in the order in which they are listed.
-    :param kind: what the names are: ``column``, ``field``.
-    """
-    given, names = str(name)[:_MOST_OF_A_NAME], list(known)
-    if given in _OPTIONS:
-        hint = f" ({given} is an option of a write: {owner}.{_OPTIONS[given]})"
-    else:
-        hint = _did_you_mean(given, names)
-    return f"{owner} has no {kind} {given}{hint}; its {kind}s are {', '.join(names)}."
-
-
-def _did_you_mean(given: str, known: Iterable[str]) -> str:
-    by_case = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(given.lower(), by_case)
-    return f" (did you mean {' or '.join(by_case[each] for each in close)}?)" if close else ""
+from ..columns.values import Refusal, within
+from ..words import describe
+from ..words import unknown_name as unknown_name
 
 
 @contextmanager
@@ -59,18 +23,45 @@ def naming(label: str, cql_type: str, value: Any) -> Iterator[None]:
     """
     try:
         yield
-    except ValidationError as error:
-        # cqlengine names the column by its attribute, and no column inside a collection.
-        model, _, name = label.rpartition(".")
-        if str(error).startswith(f"{name}: "):
-            raise ValidationError(f"{model}.{error}") from error
-        if name in str(error):
-            raise
-        raise ValidationError(f"{label}: {error}") from error
     except Exception as error:
-        raise ValidationError(
-            f"{label}: a {type(value).__name__} cannot be stored as {cql_type} ({shorten(error)})"
-        ) from error
+        found = named(label, cql_type, value, error)
+        if found is error:
+            raise
+        raise found from error
+
+
+def named(label: str, cql_type: str, value: Any, error: Exception) -> ValidationError:
+    """Return the error of a conversion as one that names the column; for the parameters see
+    ``naming``.
+    """
+    model, _, name = label.rpartition(".")
+    if isinstance(error, Refusal):
+        # The column has named itself, but for one that has no name.
+        where = error.where
+        return error.within(f"{model}.") if where.startswith(name) else within(label, error)
+    if not isinstance(error, ValidationError):
+        # A program's own code: what is the kit's refuses in its own words.
+        return Refusal(
+            f": {describe(value)} cannot be stored as {cql_type} ({shorten(error)})", label
+        )
+    text = str(error)
+    if label in text or type(error) is not ValidationError:
+        return error
+    if text.startswith((f"{name} ", f"{name}: ")):
+        return ValidationError(f"{model}.{text}")
+    return ValidationError(f"{label}: {text}")
+
+
+@contextmanager
+def naming_model(model: str, columns: Container[str]) -> Iterator[None]:
+    """Name the model in an error of cqlengine's that begins with the name of a column."""
+    try:
+        yield
+    except ValidationError as error:
+        column = re.match(r"\w*", str(error))
+        if column is None or column[0] not in columns:
+            raise
+        raise named(f"{model}.{column[0]}", "", None, error) from error
 
 
 def shorten(error: Exception) -> str:

@@ -84,7 +84,7 @@ def _read_fields(data: bytes, count: int) -> Iterator[bytes | None]:
         yield field
 
 
-def _make_instance(mapped_class: type, fields: dict[str, object]) -> object:
+def _make_instance(mapped_class: Callable[..., object], fields: dict[str, object]) -> object:
     """Make an instance of a user type's class, whose constructor may refuse our stand-ins."""
     odd = {
         name: value
@@ -205,7 +205,7 @@ class RowDecoder:
     def is_current(self, registered: UserTypeMap) -> bool:
         """Return whether the classes of all user types are still those that are registered."""
         return all(
-            registered.get(known.keyspace, {}).get(known.typename) is known.mapped_class
+            registered.get(known.keyspace, {}).get(known.typename) is known.registered_class
             for known in self.user_types
         )
 

@@ -178,12 +178,27 @@ class Types:
                 "typename": name,
                 "fieldnames": fields,
                 "keyspace": keyspace,
-                "mapped_class": mapped_class,
+                "registered_class": mapped_class,
+                "mapped_class": _maker(mapped_class, fields),
                 "tuple_type": cqltypes.UserType._make_udt_tuple_type(name, fields),
             }
             # The underscore keeps it out of the driver's registry of types.
             made = self._made[key] = type("_UserType", (cqltypes.UserType,), attributes)
         return made
+
+
+def _maker(mapped_class: Any, fields: tuple[str, ...]) -> Any:
+    """Return what makes an instance of a user type's class of the fields that Cassandra has, of
+    which a class that is older than the type does not know all.
+    """
+    known = getattr(mapped_class, "__fields_in_rows__", None)
+    if known is None or known.issuperset(fields):
+        return mapped_class
+
+    def make(**values: object) -> object:
+        return mapped_class(**{name: values[name] for name in known & values.keys()})
+
+    return make
 
 
 class _DictMap(cqltypes._ParameterizedType):  # type: ignore[misc]

@@ -8,26 +8,36 @@ What pages, JSON, bulk reads and the like need of a query has a name: ``narrowed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from cassandra.cqlengine.statements import BaseCQLStatement, DeleteStatement
+from cassandra import InvalidRequest
+from cassandra.cqlengine import CQLEngineException
+from cassandra.cqlengine.query import QueryException
+from cassandra.cqlengine.statements import BaseCQLStatement
 from werkzeug.exceptions import NotFound
 
 from .._cqlengine import Model, WhereClause
-from ..guardrails import check_rows
+from ..guardrails import check_filtering, check_rows
 from ..mapping.conversions import as_stored
 from ..mapping.instances import make_instances, mark_unread
-from .conditions import Comparison
+from ..statements.compiling import compile_statement
+from ..statements.info import StatementInfo
+from ..statements.sending import bind_query
+from .conditions import Comparison, check_lengths
+from .items import Items
+from .kinds import KeptRows, of_own_kind, own_conditions
+from .options import OPTIONS, WriteOptions, give_options, options_of
+from .saving import delete_rows, insert, update_rows
+from .selection import Row as Row
 from .selection import Selection
-from .stock import run
-from .writes import OPTIONS, check_columns, choose_writer, insert, options_of
+from .writes import check_columns, makes_itself
 
 if TYPE_CHECKING:
-    from cassandra.cluster import ResultSet
-
     from ..connection import PagedRows
+    from ..mapping.mapper import Mapper
+    from ..statements.sending import BoundQuery
 
 #: A model, and what a query gives: instances of it, or else what ``values_list()`` asks for.
 M = TypeVar("M", bound=Model)
@@ -37,9 +47,6 @@ if TYPE_CHECKING:
     T_co = TypeVarWithDefault("T_co", covariant=True, default=Any)
 else:
     T_co = TypeVar("T_co", covariant=True)
-
-#: A row as the driver gives it: values by the names of columns in CQL.
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,10 @@ class Query(Selection, Generic[T_co]):
         super().__init_subclass__(**arguments)
         cls._has_own_options = cls._has_own_options or not OPTIONS.isdisjoint(vars(cls))
 
-    def _options(self) -> Mapping[str, object]:
-        return {name: getattr(self, name, None) for name in OPTIONS}
+    def _options(self) -> WriteOptions:
+        if self._has_own_options:
+            return options_of({name: getattr(self, name, None) for name in OPTIONS})
+        return options_of(self.__dict__)
 
     # Writing
 
@@ -76,17 +85,18 @@ class Query(Selection, Generic[T_co]):
 
         :raises ValidationError: naming the column that does not exist or whose value cannot be
             stored.
+        :raises LWTException: after ``if_not_exists()``, if there is such a row.
         """
-        mapper = self.mapper
+        mapper, options = self.mapper, self._options()
         check_columns(mapper, kwargs)
-        options = self._options() if self._has_own_options else self.__dict__
-        writer = choose_writer(mapper, "insert", options_of(options))
+        model: Any = self.model
         made: M
-        if writer is None:
-            made = super().create(**kwargs)
+        if makes_itself(mapper, "insert"):
+            made = insert(model, kwargs, options)
         else:
-            model: Any = self.model
-            made = insert(model, writer, kwargs, batch=self._batch, ttl=self._ttl)
+            made = model(**kwargs)
+            give_options(made, options)
+            made.save()
         return made
 
     def update(self, **values: object) -> None:
@@ -94,60 +104,78 @@ class Query(Selection, Generic[T_co]):
 
         :raises ValidationError: naming the column that does not exist, belongs to the key, or whose
             value cannot be stored.
+        :raises QueryException: naming the columns of the key that have no filter.
+        :raises LWTException: if a condition did not hold.
         """
-        # cqlengine would remove the column with the attribute's name, not that in CQL.
-        known = self.mapper.columns
-        nulled = [
-            known[name]
-            for name, value in values.items()
-            if value is None and name in known and not known[name].is_primary_key
-        ]
-        for column in nulled:
-            column.validate(None)
-        written = {
-            name: value
-            for name, value in values.items()
-            if name not in known or known[name] not in nulled
-        }
-        query = self._own_clauses()
-        super(Query, query).update(**written)
-        if nulled:
-            fields = {known[name].db_field_name for name in written if name in known}
-            query = self._own_clauses()
-            query._execute(
-                DeleteStatement(
-                    self.column_family_name,
-                    fields=[column.db_field_name for column in nulled],
-                    where=query._where,
-                    timestamp=self._timestamp,
-                    conditionals=[each for each in query._conditional if each.field not in fields],
-                    if_exists=self._if_exists,
-                )
-            )
+        update_rows(self.mapper, own_conditions(self, deletes=False), values, self._options())
 
     def delete(self) -> None:
         """Delete the rows that the filters name: a partition, a range in one, or a row.
 
-        :raises QueryException: if a column of the partition key has no filter.
+        :raises QueryException: if a column of the partition key has no filter; or any of the
+            primary key, where the model shares a table with others.
+        :raises LWTException: if a condition did not hold.
         """
-        super(Query, self._own_clauses()).delete()
+        delete_rows(self.mapper, own_conditions(self, deletes=True), self._options())
 
     # Executing
 
-    def _execute(self, statement: BaseCQLStatement) -> ResultSet | None:
-        return run(self.mapper, statement, self._options())
+    def _execute(self, statement: BaseCQLStatement) -> PagedRows:
+        # For count(), whose SELECT is cqlengine's.
+        place = self.mapper.place(self._connection)
+        rails = place.connection.settings.guardrails
+        if self._allow_filtering:
+            check_filtering(rails, self.mapper.name)
+        check_lengths(rails, statement.where_clauses, self.mapper.name)
+        cql, values = compile_statement(statement)
+        info = StatementInfo("select", self.mapper.subject(place.keyspace), cql, self.model)
+        query = bind_query(
+            place,
+            info,
+            values,
+            subject=self.mapper.name,
+            idempotent=True,
+            consistency=self._consistency,
+            fetch_size=statement.fetch_size,
+        )
+        return query.execute(timeout=self._timeout)
 
     def _select(self, limit: int | None = None, *, for_instances: bool = True) -> PagedRows:
         """Execute the SELECT; the parameters are those of ``bound_select``."""
-        query = self.bound_select(limit, for_instances=for_instances)
-        return query.execute(timeout=self._timeout)
+        if limit is None:
+            limit = self._limit
+        query, kept = of_own_kind(self)
+        select = query.bound_select(0 if kept else limit, for_instances=for_instances)
+        found = query.send(select)
+        return KeptRows(found, kept, limit) if kept else found
+
+    def send(self, select: BoundQuery, paging_state: bytes | None = None) -> PagedRows:
+        """Ask Cassandra for rows of the query.
+
+        :param select: what ``bound_select`` returned.
+        :param paging_state: where the rows begin; it must come from Cassandra.
+        :raises QueryException: if the table is not made for the question, or if there are more rows
+            than Cassandra may sort.
+        """
+        try:
+            found = select.execute(timeout=self._timeout, paging_state=paging_state)
+        except InvalidRequest as error:
+            raise self.refusal(error) from error
+        if self.is_gathered and len(found.current_rows) > self.most_gathered:
+            most = self.most_gathered
+            raise QueryException(
+                f"{self.mapper.name}: order_by() over several partitions gives {most:,} rows at "
+                "most, which Cassandra sorts and sends at once, and here are more. Use limit() or "
+                "narrower filters, or ask each partition by itself."
+            )
+        return found
 
     # What pages, JSON and bulk reads work with
 
     @property
     def has_items(self) -> bool:
         """Whether the query has been executed, and keeps what it gave."""
-        return self._result_cache is not None
+        return self._items is not None
 
     def read_page(self, fetch_size: int, paging_state: bytes | None) -> RowPage:
         """Ask Cassandra once, for at most ``fetch_size`` rows, without the query's limit.
@@ -155,9 +183,24 @@ class Query(Selection, Generic[T_co]):
         :param paging_state: where the rows begin; it must come from Cassandra.
         """
         most = self._fetch_size or self.place().connection.settings.fetch_size
-        query = self.bound_select(0, fetch_size=min(fetch_size, most))
-        found = query.execute(timeout=self._timeout, paging_state=paging_state)
-        return RowPage(list(found.current_rows), found.paging_state)
+        query, kept = of_own_kind(self)
+        if kept is not None and kept.unique:
+            raise QueryException(
+                f"{self.mapper.name}: there are no pages of distinct() where models share a table. "
+                "Iterate over the query, or ask the model that owns the table."
+            )
+        found = query.send(query.bound_select(0, fetch_size=min(fetch_size, most)), paging_state)
+        rows = kept.of(found.current_rows) if kept else list(found.current_rows)
+        _count_from_zero(self.mapper, rows)
+        return RowPage(rows, found.paging_state)
+
+    def first_rows(self, count: int) -> list[Row]:
+        """Ask Cassandra once, for the first ``count`` rows, in place of the query's limit."""
+        return list(self._select(count).current_rows)
+
+    def read_after(self, page: PagedRows | None) -> PagedRows:
+        """Read the page after another one; the first one after None."""
+        return self._select() if page is None else page.following()
 
     def known_values(self) -> Row:
         """Return the values, by CQL name, that rows may lack because the query fixes them.
@@ -166,25 +209,47 @@ class Query(Selection, Generic[T_co]):
         """
         if not (self._only_fields or self._defer_fields):
             return {}
+        # The condition on the discriminator may be the model's.
+        not_asked = self.added_field if self.mapper.is_kind else None
         return {
             clause.field: as_stored(clause.known.to_python(clause.given))
             for clause in self._where
-            if clause.__class__ is Comparison and clause.known.is_equality
+            if clause.__class__ is Comparison
+            and clause.known.is_equality
+            and clause.field != not_asked
         }
 
     def make_items(self, rows: list[Row]) -> list[T_co]:
         """Return what iterating gives of these rows, which become the instances."""
         known = self.known_values()
         mapper = self.mapper
+        _count_from_zero(mapper, rows)
         if mapper.makes_light and not self._values_list:
             return make_instances(mapper, rows, known)
         construct = self._get_result_constructor()
         made = [construct(known | row) for row in rows]
-        if not self._values_list and (self._only_fields or self._defer_fields):
+        if not self._values_list and (
+            self._only_fields or self._defer_fields or self._distinct_fields
+        ):
+            added = self.added_field
             for instance, row in zip(made, rows, strict=True):
-                given = {mapper.attributes.get(field, field) for field in known.keys() | row.keys()}
-                mark_unread(instance, instance.__mapper__.columns.keys() - given)
+                given = known.keys() | {field for field in row if field != added}
+                own = instance.__mapper__.attributes
+                mark_unread(instance, [name for field, name in own.items() if field not in given])
         return made
+
+    def make_page(self, page: PagedRows, before: int) -> list[T_co]:
+        """Return what iterating gives of a page.
+
+        :param before: how many items there are already.
+        :raises GuardrailError: if there are more rows than may be read without a limit.
+        """
+        self._check_count(page, before, before + len(page.current_rows))
+        return self.make_items(page.current_rows)
+
+    def _check_count(self, page: PagedRows, before: int, count: int) -> None:
+        if not self._limit:
+            check_rows(page.connection.settings.guardrails, before, count, self.mapper.name)
 
     def _construct_all(self, found: PagedRows) -> list[T_co]:
         return self._read_all(found, self.make_items)
@@ -197,29 +262,31 @@ class Query(Selection, Generic[T_co]):
         made: list[Any] = []
         while True:
             before = len(made)
+            _count_from_zero(self.mapper, found.current_rows)
             made += make(found.current_rows)
-            if not self._limit:
-                rails = found.connection.settings.guardrails
-                check_rows(rails, before, len(made), self.mapper.name)
+            self._check_count(found, before, len(made))
             if not found.has_more_pages:
                 return made
             found.fetch_next_page()
 
-    def _execute_query(self) -> list[T_co]:
-        """Return all instances of the query, which is executed once."""
-        found = self._result_cache
-        if found is None:
-            found = self._result_cache = self._construct_all(self._select())
-            self._count = len(found)
-        return found
+    def _kept(self) -> Items[T_co]:
+        """Return the items of the query, which is executed once, by whichever thread is first."""
+        items = self._items
+        if items is None:
+            made: Items[T_co] = Items(self._derive())
+            items = self.__dict__.setdefault("_items", made)
+        return items
 
     # Reading
 
     def __iter__(self) -> Iterator[T_co]:
-        return iter(self._execute_query())
+        return iter(self._kept())
 
     def __len__(self) -> int:
-        return len(self._execute_query())
+        return len(self._kept().all())
+
+    def __bool__(self) -> bool:
+        return self._kept().has(0)
 
     @overload
     def __getitem__(self, s: int) -> T_co: ...
@@ -228,14 +295,66 @@ class Query(Selection, Generic[T_co]):
     def __getitem__(self, s: int | slice) -> T_co | list[T_co]:
         if not isinstance(s, int | slice):
             raise TypeError("QuerySet indices must be integers")
-        return self._execute_query()[s]
+        kept = self._kept()
+        if isinstance(s, slice):
+            end = _end_of(s)
+            if end is None:
+                return kept.all()[s]
+            kept.has(end - 1)
+            return kept.known[s]
+        if s < 0:
+            return kept.all()[s]
+        if not kept.has(s):
+            raise IndexError(f"{self.mapper.name}: there are {len(kept.known)} rows, no row {s}.")
+        return kept.known[s]
 
     def first(self) -> T_co | None:
         """Return the first row, or None."""
-        if self._result_cache is not None:
-            return self._result_cache[0] if self._result_cache else None
+        if self._items is not None:
+            return self._items.known[0] if self._items.has(0) else None
         found = self._construct_all(self._select(1))
         return found[0] if found else None
+
+    def count(self) -> int:
+        """Return how many rows there are, which Cassandra counts; no more than ``limit()``.
+
+        With a limit, of ``distinct()``, and where those of a model are found among others of the
+        table only here, the keys of the rows are read and counted.
+
+        :raises CQLEngineException: if the query is for a batch.
+        """
+        if self._batch:
+            raise CQLEngineException(
+                "Only inserts, updates, and deletes are available in batch mode"
+            )
+        if self._items is not None and self._items.is_complete:
+            return len(self._items.known)
+        if self._count is None:
+            self._count = self._count_rows()
+        return self._count
+
+    def _count_rows(self) -> int:
+        query = self._own_clauses()
+        # A number does not depend on it, and it may take the pages away.
+        query._order = ()
+        if not (self._limit or self._distinct_fields or of_own_kind(self)[1]):
+            try:
+                found = query._execute(query.count_statement())
+            except InvalidRequest as error:
+                raise self.refusal(error) from error
+            count: int = found.one()["count"]
+            return count
+        if not self._distinct_fields:
+            query._only_fields = [
+                column.db_field_name for column in self.mapper.partition_key.values()
+            ]
+            query._defer_fields = frozenset()
+        page = query._select(for_instances=False)
+        total = len(page.current_rows)
+        while page.has_more_pages:
+            page.fetch_next_page()
+            total += len(page.current_rows)
+        return total
 
     def get(self, *args: WhereClause, **kwargs: object) -> T_co:
         """Return the one row for which all conditions hold.
@@ -257,7 +376,13 @@ class Query(Selection, Generic[T_co]):
         return self.get()
 
     def get_or_404(self, *args: WhereClause, **kwargs: object) -> T_co:
-        """Return the one row for which all conditions hold, or end the request with a 404."""
+        """Return the one row for which all conditions hold, or end the request with a 404.
+
+        A key that no row can have, such as a text that is not a date, is a 404, too.
+        """
+        given = self.mapper.primary_key.keys() & kwargs.keys()
+        if any(kwargs[name] is None for name in given):
+            raise NotFound
         try:
             return self.get(*args, **kwargs)
         except self.model.DoesNotExist:
@@ -280,7 +405,13 @@ class Query(Selection, Generic[T_co]):
 
     def rows(self) -> list[Row]:
         """Return the rows as dictionaries by the columns' names in CQL, without instances."""
-        return self._read_all(self._select(for_instances=False), lambda rows: rows)
+        found = self._read_all(self._select(for_instances=False), lambda rows: rows)
+        mapper = self.mapper
+        if mapper.kind is None:
+            return found
+        # Those of a shared table are read with the columns of all that share it.
+        known = {*mapper.fields_of_kinds()} - {self.added_field}
+        return [{name: row[name] for name in row if name in known} for row in found]
 
     def iter(self, fetch_size: int | None = None) -> Iterator[T_co]:
         """Yield instances page by page, the next page being fetched while this one is read.
@@ -300,3 +431,22 @@ class Query(Selection, Generic[T_co]):
             if not has_more:
                 return
             found.take_next_page()
+
+
+def _count_from_zero(mapper: Mapper, rows: list[Row]) -> None:
+    """Have a counter that was never changed, and is null, read as 0."""
+    for name in mapper.counters:
+        field = mapper.columns[name].db_field_name
+        for row in rows:
+            if field in row and row[field] is None:
+                row[field] = 0
+
+
+def _end_of(s: slice) -> int | None:
+    """Return how many items a slice needs; None if that depends on how many there are.
+
+    :raises TypeError: if it is not made of whole numbers.
+    """
+    _: list[object] = [][s]
+    start, stop, step = s.start or 0, s.stop, s.step or 1
+    return None if stop is None or min(start, stop, step) < 0 else int(stop)

@@ -8,9 +8,11 @@ functions.
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import repeat
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -20,11 +22,15 @@ from cassandra.cqlengine import ValidationError
 from cassandra.query import UNSET_VALUE, BoundStatement, PreparedStatement
 from cassandra.util import SortedSet, Time
 
-from ..mapping.naming import shorten
+from ..columns.values import TAKES, Refusal, why_not
 from ..protocol import CQLType, has_time
+from ..words import describe
 
 #: From a value that is not null to its bytes.
 Serializer = Callable[[Any], bytes]
+
+#: The most bytes of a value in a partition key, whose length has two bytes.
+MOST_KEY_BYTES = 65_535
 
 #: Where a prepared statement keeps what serializes its values.
 _SERIALIZERS = "_flask_cqlalchemy_serializers"
@@ -49,6 +55,13 @@ def bind(prepared: PreparedStatement, values: Sequence[object], subject: str) ->
             if values[index] is UNSET_VALUE:
                 name = prepared.column_metadata[index].name
                 raise ValidationError(f"{name}, of the partition key, has no value")
+            packed: Any = serialized[index]
+            if packed is not None and len(packed) > MOST_KEY_BYTES:
+                name = prepared.column_metadata[index].name
+                raise ValidationError(
+                    f"{subject}.{name}: a key has {MOST_KEY_BYTES:,} bytes at most, and this value "
+                    f"has {len(packed):,}"
+                )
         bound = BoundStatement(prepared)
         bound.values = serialized
         # The driver prints these; a statement of ours shows no values.
@@ -59,6 +72,20 @@ def bind(prepared: PreparedStatement, values: Sequence[object], subject: str) ->
     except Exception:
         _serialize_slowly(prepared, values, subject)
         raise
+
+
+def bind_again(
+    bound: BoundStatement, prepared: PreparedStatement, index: int, number: int
+) -> BoundStatement:
+    """Bind the values of another statement, and one more, to a prepared statement.
+
+    :param index: the marker for ``number``, which is a bigint.
+    """
+    again = BoundStatement(prepared, consistency_level=bound.consistency_level)
+    again.values = [*bound.values[:index], _pack_long(number), *bound.values[index:]]
+    again.raw_values = None
+    again.is_idempotent = bound.is_idempotent
+    return again
 
 
 def _remember_serializers(prepared: PreparedStatement) -> Sequence[Serializer]:
@@ -73,7 +100,7 @@ def _serialize_slowly(
 ) -> list[object]:
     """Serialize by the driver's own functions, which take more than the fast ones do.
 
-    :raises ValidationError: naming the column whose value they refuse, too.
+    :raises Refusal: naming the column whose value they refuse, too.
     """
     serialized = []
     for column, value in zip(prepared.column_metadata, values, strict=True):
@@ -84,12 +111,59 @@ def _serialize_slowly(
             serialized.append(_checked(column.type, prepared.protocol_version)(value))
         except Exception as error:
             # The driver's types raise many kinds, down to OSError for a text that is no address.
-            cql_type = column.type.cql_parameterized_type()
-            raise ValidationError(
-                f"{subject}.{column.name}: a {type(value).__name__} cannot be stored as "
-                f"{'text' if cql_type == 'varchar' else cql_type} ({shorten(error)})"
-            ) from error
+            name = _MARKER.sub(r"\1", column.name)
+            refused = _refusal(column.type, value, prepared.protocol_version)
+            raise refused.within(f"{subject}.{name}") from error
     return serialized
+
+
+#: How Cassandra names a marker that is not for a column: ``[ttl]``, ``in(id)``, ``value(tags)``.
+_MARKER = re.compile(r"^(?:\w*\(|\[)(.*)[)\]]$")
+
+
+def _refusal(cqltype: CQLType, value: object, version: int) -> Refusal:
+    """Return what is wrong with a value that cannot be serialized, in words about the value."""
+    if issubclass(cqltype, cqltypes.FrozenType | cqltypes.ReversedType):
+        return _refusal(cqltype.subtypes[0], value, version)
+    for where, inner, each in _parts(cqltype, value):
+        if each is None:
+            if not issubclass(cqltype, cqltypes.TupleType):
+                return Refusal(f"is None, and a {cqltype.typename} has no null", where)
+            continue
+        try:
+            _checked(inner, version)(each)
+        except Exception:
+            return _refusal(inner, each, version).within(where)
+    if issubclass(cqltype, cqltypes.UserType):
+        return Refusal(f"takes the user type {cqltype.typename}, not {describe(value)}")
+    if issubclass(cqltype, cqltypes.VectorType):
+        return Refusal(f"takes a list of {cqltype.vector_size} values, and this is not one")
+    return why_not(cqltype.typename, value)
+
+
+def _parts(cqltype: CQLType, value: Any) -> Iterator[tuple[str, CQLType, object]]:
+    """Yield the values inside another: where they are, of what type they are, and what they are."""
+    if isinstance(value, str | bytes):
+        return
+    if issubclass(cqltype, cqltypes.MapType):
+        key_type, value_type = cqltype.subtypes
+        for key, each in value.items() if isinstance(value, Mapping) else ():
+            yield " (a key)", key_type, key
+            yield " (a value)", value_type, each
+    elif issubclass(cqltype, cqltypes.UserType):
+        for name, inner in zip(cqltype.fieldnames, cqltype.subtypes, strict=True):
+            yield f".{name}", inner, getattr(value, name, None)
+    elif isinstance(value, Iterable):
+        types: Iterable[CQLType] = ()
+        if issubclass(cqltype, cqltypes.TupleType):
+            types = cqltype.subtypes
+        elif issubclass(cqltype, cqltypes.VectorType):
+            types = repeat(cqltype.subtype)
+        elif issubclass(cqltype, cqltypes.ListType | cqltypes.SetType):
+            types = repeat(cqltype.subtypes[0])
+        is_set = issubclass(cqltype, cqltypes.SetType)
+        for index, (inner, each) in enumerate(zip(types, value, strict=False)):
+            yield " (an element)" if is_set else f"[{index}]", inner, each
 
 
 # Fast
@@ -124,6 +198,7 @@ def _element(cqltype: CQLType, version: int) -> Serializer:
 
 
 _pack_size = struct.Struct(">i").pack
+_pack_long = struct.Struct(">q").pack
 
 
 def _serialize_decimal(value: Decimal) -> bytes:
@@ -168,10 +243,10 @@ def _make_map(key: Serializer, value: Serializer) -> Serializer:
 #: Each refuses what is not of its type, and null, which the driver has its own way with.
 _BY_TYPE: Mapping[CQLType, Serializer] = {
     cqltypes.VarcharType: str.encode,
-    cqltypes.BooleanType: struct.Struct(">b").pack,
+    cqltypes.BooleanType: {True: b"\x01", False: b"\x00"}.__getitem__,
     cqltypes.ByteType: struct.Struct(">b").pack,
     cqltypes.Int32Type: _pack_size,
-    cqltypes.LongType: struct.Struct(">q").pack,
+    cqltypes.LongType: _pack_long,
     cqltypes.ShortType: struct.Struct(">h").pack,
     cqltypes.DoubleType: struct.Struct(">d").pack,
     cqltypes.FloatType: struct.Struct(">f").pack,
@@ -186,6 +261,9 @@ _BY_TYPE: Mapping[CQLType, Serializer] = {
 def _checked(cqltype: CQLType, version: int) -> Serializer:
     """Return the driver's function, refusing also what Cassandra would, or what cannot be read."""
     serialize: Callable[[Any, int], bytes] = cqltype.serialize
+    if issubclass(cqltype, cqltypes.BooleanType | cqltypes.BytesType):
+        # The driver writes any number for a boolean, and of a number so many bytes.
+        return lambda value: serialize(TAKES[cqltype.typename](cqltype.typename, value), version)
     # Before timestamps, since the driver takes a time UUID for a timestamp.
     if issubclass(cqltype, cqltypes.TimeUUIDType):
         return lambda value: serialize(_with_time(value), version)

@@ -208,7 +208,7 @@ def scalar(kind: Scalar) -> Iterator[str]:
 
 
 def counter() -> Iterator[str]:
-    yield "class Counter(Integer[int | None]):"
+    yield "class Counter(Integer[int]):"
     keywords = "index: bool = ..., db_field: str | None = ..., required: bool = ..."
     yield f"    def __init__(self, {keywords}) -> None: ..."
     yield ""
