@@ -451,9 +451,9 @@ def read_by_key(query: Query[M], keys: Iterable[object]) -> dict[Any, M]:
     wanted = {}
     for given in keys:
         key = _key_of(mapper, given)
-        values = tuple(key[name] for name in mapper.primary_key)
+        values = [key[name] for name in mapper.primary_key]
         try:
-            wanted[values if len(values) > 1 else values[0]] = key
+            wanted[tuple(values) if len(values) > 1 else values[0]] = key
         except TypeError:
             raise QueryException(
                 f"{mapper.name}: a key with a collection cannot be the key of a dictionary, which "

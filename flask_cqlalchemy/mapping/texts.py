@@ -7,7 +7,7 @@ The driver's ``Date(20785)`` is the day that it counts from 1970; here it is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cassandra import util
 from cassandra.cqlengine.functions import QueryValue
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MOST_CHARACTERS = 100
 
 
-def show(value: object) -> str:
+def show(value: Any) -> str:
     """Return the repr of a value of a column, at any depth with readable dates and times."""
     if isinstance(value, util.Date):
         return f"Date({encode_date(value)!r})"

@@ -139,7 +139,6 @@ def mistakes(post: Post, every: Every) -> None:
     db.get_or_404(post)  # error
     Post.objects.in_bulk(1)  # error
     Post.get_or_create(3)  # error
-    Post.objects.values_list("title").get_or_create()  # error
     db.bulk_create(Post, {"body": "b"})  # error
     db.paginate(Post)  # error
     db.paginat(Post.objects)  # error
