@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from cassandra import InvalidRequest
 from cassandra.cqlengine import CQLEngineException, ValidationError
 from cassandra.cqlengine.operators import QueryOperatorException
 from cassandra.cqlengine.query import QueryException
@@ -370,6 +371,19 @@ def test_a_key_that_cannot_be_is_a_validation_error_for_a_program(
 ) -> None:
     with pytest.raises(ValidationError, match=rf"^(Key\.)?{name}"):
         model(cql, "Key").objects(**{**WHOLE, name: value}).first()
+
+
+def test_a_key_that_cannot_be_stays_what_the_error_was(cql: CQLAlchemy) -> None:
+    key = model(cql, "Key")
+    with pytest.raises(NotFound) as wrong:
+        key.objects(**{**WHOLE, "day": "nonsense"})
+    with pytest.raises(NotFound) as far:
+        key.objects(**{**WHOLE, "number": 2**31}).first()
+    assert isinstance(wrong.value, ValidationError)
+    assert isinstance(wrong.value, ValueError)
+    assert isinstance(far.value, ValidationError)
+    assert isinstance(far.value, InvalidRequest)
+    assert {type(wrong.value).__name__, type(far.value).__name__} == {"ImpossibleKey"}
 
 
 @pytest.mark.parametrize("name", list(WHOLE))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence, Sized
 from collections.abc import Set as AbstractSet
 from datetime import date, time
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -46,6 +47,14 @@ class ImpossibleKey(ValidationError, NotFound):  # type: ignore[misc]  # noqa: N
 
     def __str__(self) -> str:
         return self.detail
+
+
+@cache
+def _impossible(kind: type[ValidationError]) -> type[ImpossibleKey]:
+    """Return the class of an ``ImpossibleKey`` that is all that an error was without it."""
+    if issubclass(ImpossibleKey, kind):
+        return ImpossibleKey
+    return type(ImpossibleKey.__name__, (ImpossibleKey, kind), {})
 
 
 #: The types of what URL converters give. A key that is compared with anything else is the program's
@@ -139,7 +148,7 @@ def _convert(known: Filter, given: Any) -> Any:
             return known.to_database(given)
     except ValidationError as error:
         if known.is_key and isinstance(given, _FROM_URLS):
-            raise ImpossibleKey(str(error)) from error
+            raise _impossible(type(error))(str(error)) from error
         raise
 
 
@@ -151,8 +160,9 @@ def find_impossible(
         if isinstance(clause, Comparison) and clause.known.is_key:
             given = clause.given if isinstance(clause, Membership) else [clause.given]
             is_outside = all(isinstance(value, _FROM_URLS) for value in given)
-            if is_outside and str(error).startswith(f"{model}.{clause.field}:"):
-                return ImpossibleKey(str(error))
+            label = f"{model}.{clause.field}"
+            if is_outside and str(error).startswith((f"{label} ", f"{label}:")):
+                return _impossible(type(error))(str(error))
     return error
 
 

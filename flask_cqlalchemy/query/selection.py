@@ -365,10 +365,11 @@ class Selection(ModelQuerySet):
                 consistency=self._consistency,
                 fetch_size=self._fetch_size if fetch_size is None else fetch_size,
             )
+        except ValidationError as error:
+            # Before InvalidRequest, which such an error may be, too.
+            raise find_impossible(self._where, error, mapper.name) from error
         except InvalidRequest as error:
             raise self.refusal(error) from error
-        except ValidationError as error:
-            raise find_impossible(self._where, error, mapper.name) from error
         if is_gathered:
             # Without pages, which Cassandra does not give of rows that it sorts itself.
             query.statement.fetch_size = None
