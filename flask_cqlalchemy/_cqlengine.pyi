@@ -51,6 +51,8 @@ class WhereClause:
     def __init__(
         self, field: str, operator: Any, value: object, quote_field: bool = ...
     ) -> None: ...
+    def set_context_id(self, i: int) -> None: ...
+    def update_context(self, ctx: dict[str, Any]) -> None: ...
 
 class ColumnExpression:
     """``Post.title``: a column of a model, to make conditions of for ``filter`` and ``get``."""
@@ -71,6 +73,7 @@ class BatchQuery:
     batch_type: Any
     timestamp: datetime | timedelta | int | None
     _consistency: int | None
+    _connection: str | None
     _timeout: Any
     _executed: bool
     contents: Any  # of the kit
@@ -130,6 +133,7 @@ class ModelQuerySet:
     def _execute(self, statement: Any) -> ResultSet | None: ...
     def _select_fields(self) -> list[str]: ...
     def _select_query(self) -> Any: ...
+    def _validate_select_where(self) -> None: ...
     def _get_result_constructor(self) -> Callable[[dict[str, Any]], Any]: ...
 
 class DMLQuery:
@@ -144,6 +148,22 @@ class DMLQuery:
     _if_exists: bool
     _conditional: Any
     _timeout: Any
+    def __init__(
+        self,
+        model: type[Any],
+        instance: Any = ...,
+        batch: BatchQuery | None = ...,
+        ttl: int | None = ...,
+        consistency: int | None = ...,
+        timestamp: _Timestamp = ...,
+        if_not_exists: bool = ...,
+        conditional: Any = ...,
+        timeout: Any = ...,
+        if_exists: bool = ...,
+    ) -> None: ...
+    def save(self) -> None: ...
+    def update(self) -> None: ...
+    def delete(self) -> None: ...
     def _execute(self, statement: Any) -> ResultSet | None: ...
 
 # Models. What sets an option gives a query set of a class, and of an instance the instance.
@@ -198,6 +218,8 @@ class Model(metaclass=ModelMetaClass):
     __compute_routing_key__: ClassVar[bool]
     __consistency__: int | None
     __bind_key__: ClassVar[str]  # of the kit
+    __dmlquery__: ClassVar[type[DMLQuery]]
+    __view__: ClassVar[bool]  # of the kit
     __mapper__: ClassVar[Mapper]  # of the kit
 
     DoesNotExist: ClassVar[type[DoesNotExist]]
@@ -257,6 +279,7 @@ class Model(metaclass=ModelMetaClass):
     _discriminator_map: ClassVar[dict[Any, type[Any]]]
     _key_serializer: ClassVar[Any]
     _partition_key_index: ClassVar[dict[str, int]]
+    _table_name: ClassVar[str | None]
     _values: Any
     _is_persisted: bool
     _batch: BatchQuery | None

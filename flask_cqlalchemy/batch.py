@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
+from types import TracebackType
 
 from cassandra.cqlengine import CQLEngineException
 
 from ._cqlengine import BatchQuery
 from .connection import NOT_SET
-from .statements.sending import KINDS, BatchContents, BoundQuery, contents_of, execute_batch
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+from .statements.sending import KINDS, BatchContents, BoundQuery, execute_batch
 
 
 class Batch(BatchQuery):
     """A batch of prepared statements, sent when the ``with`` block ends without an error.
+
+    A batch is used once: after it was sent, or its block has ended, it takes no more writes. Of two
+    writes of a row in one batch the later one wins.
 
     :param kind: ``logged``: all or nothing, at the cost of a write to the batch log where there are
         several partitions; ``unlogged``: in one request, but not all or nothing; ``counter``.
@@ -75,15 +77,11 @@ class Batch(BatchQuery):
 
     execute = execute_batch
 
-
-def microseconds(batch: BatchQuery) -> int | None:
-    """Return the timestamp that a batch gives to its writes, since 1970: one for all of them."""
-    given = batch.timestamp
-    if given is None or isinstance(given, int):
-        return given
-    contents = contents_of(batch)
-    if contents.timestamp is None:
-        moment = datetime.now(timezone.utc) + given if isinstance(given, timedelta) else given
-        since = moment.astimezone(timezone.utc) - _EPOCH
-        contents.timestamp = since // timedelta(microseconds=1)
-    return contents.timestamp
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        super().__exit__(exc_type, exc_val, exc_tb)
+        self.contents.is_over = True

@@ -16,20 +16,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cassandra.cqlengine import ValidationError
+from cassandra.cqlengine import CQLEngineException, ValidationError
+from cassandra.cqlengine.query import QueryException
 
 from .batch import Batch
 from .connection import kit_error
 from .errors import BulkError, CassandraUnavailable, CQLAlchemyError, OutcomeUnknown
-from .mapping.instances import given_values, make_light, mark_stored
+from .mapping.instances import given_values, make_light, mark_deleted, mark_saved
+from .query.kinds import of_own_kind
+from .query.options import WriteOptions
 from .query.writes import (
-    bind_delete,
+    bind_change,
     bind_insert,
-    bind_update,
+    bind_removal,
     check_changes,
     check_columns,
     check_key,
-    choose_writer,
+    makes_itself,
 )
 from .results import BulkFailure as BulkFailure
 from .results import BulkResult as BulkResult
@@ -201,20 +204,28 @@ def bulk_create(
         why. What ``rows`` itself raises is its cause.
     """
     mapper = model.__mapper__
-    place, writer = mapper.place(), choose_writer(mapper, "insert")
+    place, options = mapper.place(), WriteOptions(ttl=ttl or None)
+    itself = makes_itself(mapper, "insert")
+    _refuse(mapper, "create", "bulk_create", "save()")
 
     def make(index: int, row: object) -> _Request:
         given = _given(mapper, row)
         is_instance = isinstance(row, model)
-        if writer is None:
-            # A copy: saving marks an instance as stored, which this one is not yet.
-            instance = copy.deepcopy(row) if isinstance(row, model) else model(**given)
+        if itself:
+            query, stored = bind_insert(mapper, place, given, options, defaults=not is_instance)
+            return _Request(_Row(index, row, stored if is_instance else None), query)
+        if isinstance(row, model):
+            # A copy: what has been collected counts as stored, and this one is not yet.
+            instance = copy.deepcopy(row)
             query = _collect(mapper, lambda batch: instance.batch(batch).ttl(ttl).save())
-            return _Request(_Row(index, row), query)
-        query, stored = bind_insert(mapper, writer, place, given, ttl=ttl, defaults=not is_instance)
-        return _Request(_Row(index, row, stored if is_instance else None), query)
+        else:
+            objects = model.objects
+            query = _collect(mapper, lambda batch: objects.batch(batch).ttl(ttl).create(**given))
+        return _Request(_Row(index, row), query)
 
-    return _write(mapper, place.connection, rows, make, concurrency, on_progress, max_failures)
+    return _write(
+        mapper, place.connection, rows, make, _mark_created, concurrency, on_progress, max_failures
+    )
 
 
 def bulk_update(
@@ -231,19 +242,22 @@ def bulk_update(
         removes a value. The other parameters, the result and the errors are ``bulk_create``'s.
     """
     mapper = model.__mapper__
-    place, writer = mapper.place(), choose_writer(mapper, "update")
+    place, itself = mapper.place(), makes_itself(mapper, "update")
+    _refuse(mapper, "update", "bulk_update", "the update() of a query set")
 
     def make(index: int, row: object) -> _Request:
         given = _given(mapper, row)
         check_changes(mapper, given)
-        if writer is not None:
-            return _Request(_Row(index, row), bind_update(mapper, writer, place, given))
+        if itself:
+            return _Request(_Row(index, row), bind_change(mapper, place, given))
         key = {name: value for name, value in given.items() if name in mapper.primary_key}
         changes = {name: value for name, value in given.items() if name not in key}
         query = _collect(mapper, lambda batch: model.objects(**key).batch(batch).update(**changes))
         return _Request(_Row(index, row), query)
 
-    return _write(mapper, place.connection, rows, make, concurrency, on_progress, max_failures)
+    return _write(
+        mapper, place.connection, rows, make, _ignore, concurrency, on_progress, max_failures
+    )
 
 
 def bulk_delete(
@@ -260,16 +274,38 @@ def bulk_delete(
         result and the errors are ``bulk_create``'s.
     """
     mapper = model.__mapper__
-    place, writer = mapper.place(), choose_writer(mapper, "delete")
+    place, itself = mapper.place(), makes_itself(mapper, "delete")
 
     def make(index: int, given: object) -> _Request:
         key = _key_of(mapper, given)
-        if writer is not None:
-            return _Request(_Row(index, given), bind_delete(mapper, writer, place, key))
+        if isinstance(given, model) and "delete" in mapper.overridden:
+            instance = copy.deepcopy(given)
+            query = _collect(mapper, lambda batch: instance.batch(batch).delete())
+            return _Request(_Row(index, given), query)
+        if itself:
+            return _Request(_Row(index, given), bind_removal(mapper, place, key))
         query = _collect(mapper, lambda batch: model.objects(**key).batch(batch).delete())
         return _Request(_Row(index, given), query)
 
-    return _write(mapper, place.connection, keys, make, concurrency, on_progress, max_failures)
+    return _write(
+        mapper,
+        place.connection,
+        keys,
+        make,
+        lambda row: mark_deleted(row.given),
+        concurrency,
+        on_progress,
+        max_failures,
+    )
+
+
+def _refuse(mapper: Mapper, name: str, what: str, instead: str) -> None:
+    """Refuse to pass by a method that only a program can call."""
+    if name in mapper.overridden:
+        raise CQLEngineException(
+            f"{mapper.name} has a {name}() of its own, which db.{what}() would not call. Call it "
+            f"for each row, or override {instead}, which is called."
+        )
 
 
 def _write(
@@ -277,11 +313,16 @@ def _write(
     connection: Connection,
     rows: Iterable[object],
     make: _Maker,
+    done: Callable[[_Row], object],
     concurrency: int,
     on_progress: Progress | None,
     max_failures: int,
 ) -> BulkResult:
-    """Write all rows; ``make`` makes the query of each."""
+    """Write all rows.
+
+    :param make: makes the query of a row.
+    :param done: called with each that was written and is an instance.
+    """
     if max_failures < 1:
         raise ValueError(f"max_failures must be at least 1, not {max_failures!r}")
     written = 0
@@ -320,7 +361,7 @@ def _write(
         else:
             written += 1
             if isinstance(row.given, mapper.model):
-                _mark_as_stored(row)
+                done(row)
         if on_progress is not None and time.monotonic() - last >= PROGRESS_INTERVAL:
             last = time.monotonic()
             on_progress(written, len(failures))
@@ -333,11 +374,15 @@ def _write(
     return result
 
 
-def _mark_as_stored(row: _Row) -> None:
+def _mark_created(row: _Row) -> None:
     if row.stored is None:
-        mark_stored(row.given)
+        mark_saved(row.given)
     else:
         make_light(row.given, row.stored)
+
+
+def _ignore(row: _Row) -> None:
+    """Leave what was given as it is: it is a mapping."""
 
 
 def _message(mapper: Mapper, result: BulkResult, broken: Exception | None, most: int) -> str:
@@ -392,21 +437,56 @@ def get_many(
     :raises CassandraUnavailable: if one of the rows cannot be read.
     """
     mapper = model.__mapper__
+    return _read_all(model.objects, (_key_of(mapper, given) for given in keys), concurrency)
+
+
+def read_by_key(query: Query[M], keys: Iterable[object]) -> dict[Any, M]:
+    """Do what ``QuerySet.in_bulk`` says."""
+    mapper = query.mapper
+    if query.is_filtered or query.row_limit or query.is_distinct or query.listed is not None:
+        raise QueryException(
+            f"{mapper.name}: in_bulk() reads instances by whole primary keys, but the query set "
+            "has conditions, a limit, distinct() or values_list(). Leave them out."
+        )
+    wanted = {}
+    for given in keys:
+        key = _key_of(mapper, given)
+        values = tuple(key[name] for name in mapper.primary_key)
+        try:
+            wanted[values if len(values) > 1 else values[0]] = key
+        except TypeError:
+            raise QueryException(
+                f"{mapper.name}: a key with a collection cannot be the key of a dictionary, which "
+                "in_bulk() returns. db.get_many() returns a list."
+            ) from None
+    found = _read_all(query, wanted.values(), CONCURRENCY)
+    return {
+        key: instance for key, instance in zip(wanted, found, strict=True) if instance is not None
+    }
+
+
+def _read_all(
+    query: Query[M], keys: Iterable[Mapping[str, object]], concurrency: int
+) -> list[M | None]:
+    """Return the instance of each key, in their order; None where there is no row."""
     found: list[M | None] = []
 
     def requests() -> Iterator[_Request]:
-        for index, given in enumerate(keys):
-            query = model.objects.filter(**_key_of(mapper, given))
+        for index, key in enumerate(keys):
+            one = query.filter(**key)
+            asked, kept = of_own_kind(one)
+            request = _Request((index, one, kept), asked.bound_select(0))
             found.append(None)
-            yield _Request(index, query.bound_select(0))
+            yield request
 
-    everything: Query[M] = model.objects
-    pipeline = _Pipeline(mapper.place().connection, concurrency)
+    pipeline = _Pipeline(query.place().connection, concurrency)
     for request, rows, error in pipeline.run(requests()):
         if error is not None:
             raise error
-        if rows:
-            (found[request.item],) = everything.make_items(rows)
+        index, one, kept = request.item
+        items = one.make_items(kept.of(rows) if kept else rows or [])
+        if items:
+            (found[index],) = items
     return found
 
 

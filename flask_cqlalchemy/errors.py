@@ -2,7 +2,8 @@
 
     CQLAlchemyError
     ├── ConfigError              settings that cannot be used; names every key at fault
-    │   └── NoConfig             no settings that say where Cassandra is
+    │   ├── NoConfig             no settings that say where Cassandra is
+    │   └── UnknownBind          a bind that CASSANDRA_BINDS does not have
     ├── NoAppError               a query outside an application
     ├── UnknownColumnType        a column whose type the column table lacks
     ├── EncodingError            a value that cannot be written as JSON
@@ -21,14 +22,19 @@
 An error speaks to two readers. ``str(error)`` and ``__cause__`` name the host, model, column or key
 for whoever reads the log; ``description``, which Flask shows to anyone, is a fixed sentence.
 
+An error that stands in the place of one of cqlengine's or of Cassandra's is one of these, too: a
+program that catches ``CQLEngineException`` or ``InvalidRequest`` catches it as before.
+
 ``problems`` answers these errors, and those of schemas, with documents for programs that speak
 JSON. No Flask is loaded here: the columns and the local cluster use this module without it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from cassandra.cqlengine import CQLEngineException
 from werkzeug.exceptions import BadRequest, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -36,9 +42,30 @@ if TYPE_CHECKING:
 
     from .results import BulkResult
 
+E = TypeVar("E", bound=Exception)
+
 #: Seconds that a 503 tells a client to wait (RFC 9110, 10.2.3). A returning node is noticed within
 #: about two seconds (connection.RECONNECT_MAX_DELAY), so a shorter wait would only add load.
 RETRY_AFTER = 2
+
+
+@cache
+def _both(ours: type[Exception], theirs: type[Exception]) -> type[Exception]:
+    # As text it is ours: KeyError, for one, would quote it.
+    return type(ours.__name__, (ours, theirs), {"__str__": ours.__str__, "__doc__": ours.__doc__})
+
+
+def as_both(error: E, other: Exception) -> E:
+    """Return an error that says what ``error`` says, and is of the class of ``other``, too.
+
+    For what stands in the place of an error that programs may catch already. What ``other`` has
+    besides its text, it has, too.
+    """
+    both: Any = _both(type(error), type(other))  # type: ignore[arg-type]
+    combined: E = both.__new__(both)
+    combined.__dict__.update({**other.__dict__, **error.__dict__})
+    combined.args = error.args
+    return combined
 
 
 class CQLAlchemyError(Exception):
@@ -60,7 +87,11 @@ class NoConfig(ConfigError):  # noqa: N818 - the name is that of version 2
     """Nothing in the configuration says where Cassandra is, or in which keyspace to work."""
 
 
-class NoAppError(CQLAlchemyError, RuntimeError):
+class UnknownBind(ConfigError, CQLEngineException):  # type: ignore[misc]  # noqa: N818 - as NoConfig
+    """A model or a call names a bind that the configuration lacks; cqlengine's connection."""
+
+
+class NoAppError(CQLAlchemyError, CQLEngineException, RuntimeError):  # type: ignore[misc]
     """A query was made where no initialised application can be found."""
 
 
@@ -75,8 +106,11 @@ class EncodingError(CQLAlchemyError, ValueError):
     """
 
 
-class SchemaError(CQLAlchemyError):
-    """A model and the live schema disagree in a way that only a person can settle."""
+class SchemaError(CQLAlchemyError, CQLEngineException):  # type: ignore[misc]
+    """A model and the live schema disagree in a way that only a person can settle.
+
+    Where Cassandra refused a change, its own error (``InvalidRequest`` and so on), too.
+    """
 
 
 class LocalClusterError(CQLAlchemyError):

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from flask import Blueprint, Flask
 
-from . import bulk, columns, json, schemas
+from . import bulk, columns, converters, json, schemas
 from .batch import Batch
 from .cli.cql import make_group
 from .config import DEFAULT_BIND, Settings, keys_as_docstring, read_settings
 from .connection import NOT_SET, Connection, check_workers
 from .cql import Parameters, execute
+from .errors import NoAppError
 from .models import BoundModel, BoundUserType, make_model_base, make_type_base
 from .pagination import paginate
 from .rows import to_json
@@ -93,6 +94,20 @@ class CQLAlchemy(Database):
             self.init_app(app)
             self._app = app
 
+    def __repr__(self) -> str:
+        """Return the current application, and for each bind the hosts and the keyspace in force."""
+        try:
+            state = self._state
+        except NoAppError:
+            return f"<{type(self).__name__} without a current application>"
+        app = state.app()
+        places = [
+            f"{'' if bind == DEFAULT_BIND else f'{bind}: '}"
+            f"{_where(settings)}, keyspace {self.place(bind).keyspace}"
+            for bind, settings in state.settings.items()
+        ]
+        return f"<{type(self).__name__} of {app and app.name!r}: {'; '.join(places)}>"
+
     def init_app(self, app: Flask) -> None:
         """Set up an application. Reads its configuration, and does not connect unless told to.
 
@@ -124,6 +139,7 @@ class CQLAlchemy(Database):
         weakref.finalize(app, state.close)
         app.extensions[EXTENSION_NAME] = self
         json.install(app)
+        converters.install(app)
         app.shell_context_processor(self._shell_context)
         # A blueprint without routes is how an extension brings templates.
         app.register_blueprint(
@@ -159,7 +175,8 @@ class CQLAlchemy(Database):
         return connections
 
     def _shell_context(self) -> dict[str, object]:
-        return {"db": self, **{model.__name__: model for model in self.models}}
+        types = {user_type.__name__: user_type for user_type in self.registry.types}
+        return {"db": self, **types, **{model.__name__: model for model in self.models}}
 
     # Queries
 
@@ -238,7 +255,10 @@ class CQLAlchemy(Database):
         return self.sync_db()
 
     def sync_table(self, model: type[BoundModel]) -> list[Change]:
-        """Create or extend one model's table, with its keyspace and the user types that it uses."""
+        """Create or extend one model's table, with its keyspace and the user types that it uses.
+
+        :raises SchemaError: if ``model`` is not a model, or is abstract; and as ``sync_db()``.
+        """
         return sync.sync_model(self, model)
 
     def sync_type(self, user_type: type[UserType], *, bind: str = DEFAULT_BIND) -> list[Change]:
@@ -256,6 +276,16 @@ class CQLAlchemy(Database):
 CQLAlchemy.init_app.__doc__ = (CQLAlchemy.init_app.__doc__ or "").replace(
     "{keys}", keys_as_docstring(" " * 8).lstrip()
 )
+
+
+def _where(settings: Settings) -> str:
+    """Return where a cluster is, without anything that only its users may know."""
+    if settings.cloud:
+        return f"cloud bundle {settings.cloud}"
+    if settings.hosts:
+        hosts = (f"[{host}]" if ":" in host else host for host in settings.hosts)
+        return ", ".join(f"{host}:{settings.port}" for host in hosts)
+    return f"{settings.local_nodes} local node{'s' if settings.local_nodes > 1 else ''}"
 
 
 def _fixed_hosts(settings: Settings) -> Any:

@@ -82,8 +82,44 @@ _BY_CLASS: dict[type, Default] = {
     bytearray: f.encode_blob,
 }
 
-#: Of these classes, those that Flask would take for the program's own dataclasses.
+#: Of these classes, those whose JSON has an order: the columns'.
+_ORDERED = (Mapped, BaseUserType, Query, Page)
+
+#: Of all of them, those that Flask would take for the program's own dataclasses.
 _OWN_DATACLASSES = (UndecodableValue, OutOfRangeTimestamp, Page)
+
+
+class _Item(tuple[str, object]):
+    """A pair that stays where it is when pairs are sorted."""
+
+    __slots__ = ()
+
+    def __lt__(self, _other: object) -> bool:
+        return False
+
+
+class _InOrder(dict[str, Any]):
+    """An object whose keys keep their order, whatever the host says of its own: Flask sorts them
+    unless told otherwise, and json asks a dictionary for its items to do so.
+    """
+
+    def items(self) -> Any:
+        return [_Item((key, _in_order(value))) for key, value in super().items()]
+
+
+class _AllInOrder(list[Any]):
+    """An array of such objects."""
+
+
+def _in_order(value: object) -> object:
+    if type(value) is dict:
+        return _InOrder(value)
+    return _AllInOrder(map(_in_order, value)) if type(value) is list else value
+
+
+def _encode(value: object, encode: Default) -> object:
+    found = encode(value)
+    return _in_order(found) if isinstance(value, _ORDERED) else found
 
 
 def _find_encoder(kind: type) -> Default | None:
@@ -112,7 +148,7 @@ def chain(before: Default) -> Default:
 
     def default(value: object) -> object:
         if isinstance(value, _OWN_DATACLASSES):
-            return to_json_value(value)
+            return _encode(value, to_json_value)
         try:
             return before(value)
         except TypeError:
@@ -120,7 +156,7 @@ def chain(before: Default) -> Default:
             if encode is None:
                 raise
         # Outside the handler, or the kit's error would show the provider's as its context.
-        return encode(value)
+        return _encode(value, encode)
 
     return default
 
@@ -206,14 +242,25 @@ class CassandraJSONProvider(DefaultJSONProvider):
         obj = self._prepare_response_obj(args, kwargs)
         is_indented = self.compact is False or (self.compact is None and self._app.debug)
         try:
-            body = self._write(obj, orjson.OPT_INDENT_2 if is_indented else 0)
+            body = self._write(obj)
+            if is_indented:
+                # Afterwards: what keeps its order is written apart, which orjson does not indent.
+                body = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2)
         except TypeError:
             return super().response(*args, **kwargs)  # type: ignore[return-value]
         make: Any = self._app.response_class
         made: Response = make(body + b"\n", mimetype=self.mimetype)
         return made
 
-    def _write(self, obj: object, option: int = 0) -> bytes:
-        if self.sort_keys:
-            option |= orjson.OPT_SORT_KEYS
-        return orjson.dumps(obj, default=self.default, option=option | _ASK)
+    def _write(self, obj: object) -> bytes:
+        if not self.sort_keys:
+            return orjson.dumps(obj, default=self.default, option=_ASK)
+        option = _ASK | orjson.OPT_SORT_KEYS
+        return orjson.dumps(obj, default=self._default_in_order, option=option)
+
+    def _default_in_order(self, value: object) -> object:
+        """Do what ``default`` does, but write what has an order of its own apart, unsorted."""
+        found = self.default(value)
+        if isinstance(found, _InOrder | _AllInOrder):
+            return orjson.Fragment(orjson.dumps(found, default=self.default, option=_ASK))
+        return found

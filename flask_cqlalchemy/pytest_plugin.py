@@ -1,14 +1,16 @@
 """Fixtures that give tests a real Cassandra, beside those of pytest-flask.
 
 One node serves a whole run, also one of pytest-xdist, in which each worker has a keyspace of its
-own. After a test the tables that it wrote to are emptied. Every pytest run imports this module, so
-it imports nothing but pytest until a fixture is used; the work is in ``testing``.
+own. After a test the tables that it wrote to are emptied, whether it used ``cql`` or not. Every
+pytest run imports this module, so it imports nothing but pytest until a fixture is used; the work
+is in ``testing``.
 """
 
 from __future__ import annotations
 
+import shlex
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 KEYSPACE_PREFIX = "test_"
 
 WRITES_ELSEWHERE = "cassandra_writes_elsewhere"
+
+#: What empties tables, while the run has a cluster.
+CLEANER: pytest.StashKey[Cleaner] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,8 +72,44 @@ def pytest_terminal_summary(
 
         terminalreporter.write_line(
             "Cassandra stays up for the next run. To end it: flask cassandra stop --directory "
-            f"{kept_directory(config.rootpath)}"
+            f"{shlex.quote(str(kept_directory(config.rootpath)))}"
         )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, Any, Any]:
+    """Note what the application of the fixture ``app`` writes, whatever the fixture's scope.
+
+    What another fixture for several tests writes is theirs, and stays.
+    """
+    stash = request.config.stash
+    before = stash[CLEANER].written if CLEANER in stash else frozenset()
+    value = yield
+    if CLEANER in stash:
+        if fixturedef.scope != "function":
+            stash[CLEANER].forget(kept=before)
+        if fixturedef.argname == "app":
+            stash[CLEANER].watch(value)
+    return value
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Empty what a test wrote to that did not use ``cql``: the next one may be any."""
+    try:
+        yield
+    finally:
+        if CLEANER in item.config.stash:
+            item.config.stash[CLEANER].clean_up(everything=_writes_elsewhere(item))
+
+
+def _writes_elsewhere(item: pytest.Item) -> bool:
+    """Return whether another process writes in a test, which ``cql`` has not cleaned up after."""
+    names: list[str] = getattr(item, "fixturenames", [])
+    marked = item.get_closest_marker(WRITES_ELSEWHERE) is not None
+    return "cql" not in names and (marked or "live_server" in names)
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +138,7 @@ def cassandra_cluster(
 
 @pytest.fixture(scope="session")
 def cassandra_config(
-    request: pytest.FixtureRequest, cassandra_cluster: CassandraCluster
+    request: pytest.FixtureRequest, cassandra_cluster: CassandraCluster, _cassandra_cleaner: Cleaner
 ) -> dict[str, Any]:
     """Settings for ``create_app()``: hosts, port, and a keyspace that this run alone uses.
 
@@ -107,6 +148,7 @@ def cassandra_config(
         def app(cassandra_config):
             return create_app({**cassandra_config, "TESTING": True})
     """
+    del _cassandra_cleaner  # which cleans up after an application that has these settings
     # Not of the environment, which a pytest that a worker starts has from that worker.
     run = _worker_input(request.config).get("testrunuid") or uuid.uuid4().hex
     worker = _worker_id(request.config) or "main"
@@ -127,7 +169,9 @@ def _cassandra_cleaner(
     options = request.config.option
     lasting = bool(options.cassandra_hosts or options.keep_cassandra)
     with Cleaner(cassandra_cluster, KEYSPACE_PREFIX, drop_keyspaces=lasting) as cleaner:
+        request.config.stash[CLEANER] = cleaner
         yield cleaner
+        del request.config.stash[CLEANER]
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from marshmallow.schema import SchemaMeta as _MarshmallowMeta
 from marshmallow.schema import SchemaOpts as _MarshmallowOpts
 
 from .columns import ColumnField, find
-from .columns.table import KNOWN_MODULES, merge, own_rules
+from .columns.rules import as_list, merge
+from .columns.table import KNOWN_MODULES, own_rules
 from .mapping.instances import is_stored, was_read
 from .mapping.mapper import Mapped, columns_of, discriminator_of, keys_of, mapper_of
 from .strict_json import read_json
@@ -67,9 +68,10 @@ class _Maker:
         self._label = label
 
     def field_of(self, column: Column, **options: Any) -> ColumnField:
-        rules = own_rules(column)
+        entry = find(column, self._label)
+        rules = own_rules(column, as_list(entry.options(column).get("validate", ())))
         given = merge({"validate": rules}, options) if rules else options
-        field = find(column, self._label).make_field(column, self, given)
+        field = entry.make_field(column, self, given)
         field.label = self._label
         return field
 
@@ -330,7 +332,7 @@ class Schema(marshmallow.Schema, metaclass=SchemaMeta):
         mapper = mapper_of(self.opts.model)
         if not many and mapper is not None and mapper.is_polymorphic and isinstance(obj, Mapped):
             model = obj.__mapper__.definition
-            if model is not mapper.definition:
+            if model is not mapper.definition and issubclass(model, mapper.definition):
                 return self._of_subclass(model)._dump_one(obj)
         return self._dump_one(obj, many=many)
 

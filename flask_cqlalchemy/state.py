@@ -20,7 +20,7 @@ from flask import Flask, current_app, has_app_context
 from .config import DEFAULT_BIND, PREFIX, Settings, check_name
 from .connection import Connection
 from .connection.place import Place
-from .errors import ConfigError, NoAppError
+from .errors import NoAppError, UnknownBind
 from .registry import Registry
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ class AppState:
     def place(self, bind: str) -> Place:
         """Return the connection of a bind, and its keyspace.
 
-        :raises ConfigError: if there is no such bind.
+        :raises UnknownBind: if there is no such bind.
         """
         found = self.places.get(bind)
         if found is None:
-            raise ConfigError(
+            raise UnknownBind(
                 f"{PREFIX}BINDS has no {bind!r}, which a model or a call names; it has "
                 f"{', '.join(sorted(self.connections))}."
             )
@@ -136,7 +136,7 @@ class Database:
         ``use_keyspace``'s, ``set_keyspace``'s, or the configured one.
 
         :raises NoAppError: if there is no current application.
-        :raises ConfigError: if ``CASSANDRA_BINDS`` lacks the bind.
+        :raises UnknownBind: if ``CASSANDRA_BINDS`` lacks the bind.
         """
         state = self._state
         place = state.places.get(bind) or state.place(bind)

@@ -1,9 +1,10 @@
 """What the pytest plugin does to the database: a cluster for a run, and clean tables for each test.
 
-A ``Cleaner`` listens to the requests of the application's sessions, so it knows which tables a test
-wrote to, whichever way it did. Counter tables are truncated: a deleted counter would resume its old
-value. Other tables lose their partitions, which costs a fraction of a TRUNCATE, and are truncated
-only where a row outlives that (one with a timestamp in the future, or of a conditional write).
+A ``Cleaner`` listens to the requests of each application's sessions, so it knows which tables a
+test wrote to, whichever way it did. Counter tables are truncated: a deleted counter would resume
+its old value. Other tables lose their partitions, which costs a fraction of a TRUNCATE, and are
+truncated only where a row outlives that (one with a timestamp in the future, or of a conditional
+write).
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 from cassandra import InvalidRequest
 from cassandra.cluster import ResponseFuture
 from cassandra.cqlengine.management import _get_create_table
 from cassandra.metadata import TableMetadata, protect_name
 from cassandra.query import BatchStatement, BoundStatement, PreparedStatement, SimpleStatement
+from flask import Flask
 
 from .config import Settings
 from .connection import Connection
@@ -31,7 +36,6 @@ from .statements.info import describe
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from flask import Flask
     from typing_extensions import Self
 
     from .mapping.mapper import Mapper
@@ -138,10 +142,12 @@ def _written_tables(query: Any, session: Any) -> Iterator[Table]:
         yield from _tables_in(query.query_string, query.keyspace)
 
 
-def _tables_in(text: str, default_keyspace: str | None) -> Iterator[Table]:
-    for quoted_keyspace, keyspace, quoted_table, table in _WRITE.findall(text):
-        found = quoted_keyspace or keyspace.lower() or default_keyspace or ""
-        yield found, quoted_table or table.lower()
+@lru_cache
+def _tables_in(text: str, default_keyspace: str | None) -> tuple[Table, ...]:
+    return tuple(
+        (quoted_keyspace or keyspace.lower() or default_keyspace or "", quoted or table.lower())
+        for quoted_keyspace, keyspace, quoted, table in _WRITE.findall(text)
+    )
 
 
 class Cleaner:
@@ -162,6 +168,10 @@ class Cleaner:
         self._synced: set[tuple[Table, str]] = set()
         self._prepared: dict[str, PreparedStatement] = {}
         self._tombstones: dict[Table, int] = {}
+        self._heard: WeakSet[Connection] = WeakSet()
+        self._written: set[Table] = set()
+        #: The keyspaces of the application that was watched last.
+        self._latest: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
         return self
@@ -191,24 +201,58 @@ class Cleaner:
         :raises ValueError: if a model's keyspace does not begin with the prefix.
         """
         database: CQLAlchemy = app.extensions[EXTENSION_NAME]
-        written: set[Table] = set()
-        with database.outside_context(app), ExitStack() as stack:
-            keyspaces = self._check_keyspaces(database)
+        with database.outside_context(app):
+            self._check_keyspaces(database)
             self._sync(database)
-            for connection in database.connections:
-
-                def listen(future: ResponseFuture) -> None:
-                    written.update(_written_tables(future.query, future.session))
-
-                connection.add_listener(listen)
-                stack.callback(connection.remove_listener, listen)
+            self._listen(database)
             try:
                 yield database
             finally:
-                if everything:
-                    self.empty(self._tables_of(keyspaces))
-                else:
-                    self.empty(table for table in written if table[0] in keyspaces)
+                self.clean_up(everything=everything)
+
+    def watch(self, app: object) -> None:
+        """Note what an application writes from now on, if it is one of this package's on this
+        cluster. Only keyspaces whose names begin with the prefix count.
+        """
+        database = app.extensions.get(EXTENSION_NAME) if isinstance(app, Flask) else None
+        if database is None:
+            return
+        with database.outside_context(app):
+            settings = database.settings()
+            if settings.port == self._connection.settings.port and settings.hosts:
+                self._listen(database)
+
+    def _listen(self, database: CQLAlchemy) -> None:
+        names = _keyspaces_of(database)
+        self._latest = frozenset(name for name in names if name.startswith(self._prefix))
+        self._keyspaces |= self._latest
+        for connection in database.connections:
+            if connection not in self._heard:
+                self._heard.add(connection)
+                connection.add_listener(self._note)
+
+    def _note(self, future: ResponseFuture) -> None:
+        self._written.update(_written_tables(future.query, future.session))
+
+    @property
+    def written(self) -> frozenset[Table]:
+        """The tables that have been written to, and not been emptied since."""
+        return frozenset(self._written)
+
+    def forget(self, kept: AbstractSet[Table]) -> None:
+        """Leave the rows of all tables but ``kept``, as of a fixture for several tests."""
+        self._written &= kept
+
+    def clean_up(self, *, everything: bool = False) -> None:
+        """Empty the tables that were written to.
+
+        :param everything: empty every table of the application that was watched last.
+        """
+        written, self._written = self._written, set()
+        if everything:
+            self.empty(self._tables_of(self._latest))
+        elif written:
+            self.empty([table for table in list(written) if table[0] in self._keyspaces])
 
     def empty(self, tables: Iterable[Table]) -> None:
         """Remove every row of ``tables``, each step for all tables at once."""
@@ -266,19 +310,14 @@ class Cleaner:
             future.result()
             self._tombstones.pop((table.keyspace_name, table.name), None)
 
-    def _check_keyspaces(self, database: CQLAlchemy) -> set[str]:
-        keyspaces = {mapper.place().keyspace for mapper in _mappers(database)} | {
-            database.place(bind).keyspace for bind in database.binds
-        }
-        for name in sorted(keyspaces):
+    def _check_keyspaces(self, database: CQLAlchemy) -> None:
+        for name in sorted(_keyspaces_of(database)):
             if not name.startswith(self._prefix):
                 raise ValueError(
                     f"The keyspace {name} is not a test's: its name does not begin with "
                     f"{self._prefix!r}, so nothing in it is touched. Give create_app() the "
                     "settings of the cassandra_config fixture."
                 )
-        self._keyspaces |= keyspaces
-        return keyspaces
 
     def _sync(self, database: CQLAlchemy) -> None:
         """Sync once for each set of table definitions, not for each test."""
@@ -315,6 +354,11 @@ class Cleaner:
 
 def _mappers(database: Database) -> list[Mapper]:
     return [model.__mapper__ for model in database.registry.models]
+
+
+def _keyspaces_of(database: Database) -> set[str]:
+    models = {mapper.place().keyspace for mapper in _mappers(database)}
+    return models | {database.place(bind).keyspace for bind in database.binds}
 
 
 def _definition(mapper: Mapper) -> str:

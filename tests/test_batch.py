@@ -265,17 +265,6 @@ def test_size_counts_the_statements(cql: CQLAlchemy) -> None:
     assert batch.size == 0
 
 
-def test_a_batch_may_be_filled_again_after_it_was_sent(cql: CQLAlchemy) -> None:
-    note = model(cql, "Note")
-    batch = cql.batch()
-    note.batch(batch).create(id=1, text="one")
-    batch.execute()
-    note.batch(batch).create(id=2, text="two")
-    with pytest.warns(UserWarning, match="multiple times"):
-        batch.execute()
-    assert texts(note) == {1: "one", 2: "two"}
-
-
 def test_reading_in_a_batch_is_refused(cql: CQLAlchemy) -> None:
     with pytest.raises(CQLEngineException) as caught:
         list(model(cql, "Note").objects(id=1).batch(cql.batch()))

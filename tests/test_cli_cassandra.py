@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from flask_cqlalchemy.cli.cassandra import cassandra
+from flask_cqlalchemy.cli.cassandra import as_option, cassandra
 from flask_cqlalchemy.local import LocalCluster
 
 from .local_helpers import ROOT, is_served, session_of, wait_until
@@ -42,10 +42,34 @@ def test_start_says_how_to_use_and_stop_what_runs(directory: Path) -> None:
     port = LocalCluster(directory=directory).status().port
     assert result.stdout == (
         f"Cassandra 5.0.9 is up, with its data in {directory}\n"
-        f"  Use it with:  CASSANDRA_HOSTS=127.0.0.1 CASSANDRA_PORT={port}  "
-        "(in the environment, with FLASK_ before each)\n"
-        f"  Stop it with: flask cassandra stop --directory {directory}\n"
+        "Use it with:\n"
+        f"  export FLASK_CASSANDRA_HOSTS=127.0.0.1 FLASK_CASSANDRA_PORT={port}\n"
+        "Stop it with:\n"
+        f"  flask cassandra stop --directory {directory}\n"
     )
+
+
+@pytest.mark.slow
+def test_the_lines_that_start_prints_can_be_pasted(directory: Path) -> None:
+    """An application reads the cluster from the environment of a shell in which they were."""
+    export = run("start", "--directory", directory).stdout.splitlines()[2].strip()
+    show = (
+        "from flask import Flask; app = Flask('x'); app.config.from_prefixed_env(); "
+        "print(app.config['CASSANDRA_HOSTS'], app.config['CASSANDRA_PORT'])"
+    )
+    result = subprocess.run(
+        ["sh", "-c", f'{export}\nexec "$0" -c "$1"', sys.executable, show],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    port = LocalCluster(directory=directory).status().port
+    assert result.stdout == f"127.0.0.1 {port}\n"
+
+
+def test_a_directory_with_a_blank_can_be_pasted(tmp_path: Path) -> None:
+    assert as_option(tmp_path / "my data") == f" --directory '{tmp_path}/my data'"
+    assert as_option(None) == ""
 
 
 @pytest.mark.slow
@@ -171,7 +195,7 @@ def test_the_whole_round_with_a_port_and_a_program_that_uses_it(
     tmp_path: Path, unused_port: int
 ) -> None:
     result = run("start", "--port", unused_port, "--directory", tmp_path)
-    assert f"CASSANDRA_PORT={unused_port} " in result.stdout
+    assert f" FLASK_CASSANDRA_PORT={unused_port}\n" in result.stdout
     user = LocalCluster(directory=tmp_path).start()
     result = run("stop", "--directory", tmp_path)
     assert result.stdout == f"Stopped the Cassandra in {tmp_path}, which 1 program was using\n"

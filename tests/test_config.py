@@ -145,6 +145,15 @@ BAD_VALUES: list[tuple[str, object, str]] = [
         {"allow_filtering": ["warn", 5]},
         "CASSANDRA_GUARDRAILS allow_filtering has no limit: give the action alone.",
     ),
+    *(
+        (
+            "HOSTS",
+            name,
+            f"CASSANDRA_HOSTS has {name!r}, which is neither a host name nor an IP address "
+            "(the port goes into CASSANDRA_PORT).",
+        )
+        for name in ("node..example.com", f"{'n' * 64}.example.com", f"{'n' * 64}")
+    ),
     (
         "HOSTS",
         7,

@@ -18,7 +18,6 @@ import psutil
 import pytest
 from cassandra import ConsistencyLevel, Unavailable, WriteTimeout, WriteType
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, ExecutionProfile, NoHostAvailable
-from cassandra.cqlengine.statements import BaseCQLStatement, InsertStatement
 from cassandra.policies import (
     DCAwareRoundRobinPolicy,
     FallthroughRetryPolicy,
@@ -39,8 +38,6 @@ from flask_cqlalchemy import (
 )
 from flask_cqlalchemy.config import Settings, SSLSettings
 from flask_cqlalchemy.connection import RetryPolicy, cluster_options, translated
-from flask_cqlalchemy.query.base import Query
-from flask_cqlalchemy.statements.compiling import is_idempotent
 from flask_cqlalchemy.statements.info import describe
 
 from .local_helpers import wait_until
@@ -377,7 +374,7 @@ def test_an_outage_names_each_host_and_reason() -> None:
     error = NoHostAvailable("none", {"127.0.0.1:9042": OSError("refused")})
     with pytest.raises(CassandraUnavailable) as caught, translated("blog.post", idempotent=True):
         raise error
-    assert str(caught.value) == "blog.post: no node answered (127.0.0.1:9042: refused)"
+    assert str(caught.value) == "blog.post: no node answered (127.0.0.1:9042: OSError: refused)"
 
 
 def test_a_write_timeout_depends_on_whether_the_write_may_be_repeated() -> None:
@@ -421,44 +418,11 @@ class TestRetryPolicy:
         assert self.policy.on_unavailable(self.plain, 1, 2, 1, 1)[0] == RetryPolicy.RETHROW
 
 
-def test_the_kit_knows_which_statements_are_idempotent() -> None:
-    db = CQLAlchemy()
-
-    class Everything(db.Model):
-        __keyspace__ = "test"
-        id = db.columns.Integer(primary_key=True)
-        text = db.columns.Text()
-        notes = db.columns.List(db.columns.Text)
-
-    class Visits(db.Model):
-        __keyspace__ = "test"
-        id = db.columns.Integer(primary_key=True)
-        count = db.columns.Counter()
-
-    made: list[BaseCQLStatement] = []
-
-    class Recording(Query):
-        def _execute(self, statement: BaseCQLStatement) -> None:
-            made.append(statement)
-
-    rows = Recording(Everything).filter(id=1)
-    rows.update(text="x")
-    rows.update(notes__append=["x"])
-    rows.iff(text="y").update(text="x")
-    rows.delete()
-    rows.if_exists().delete()
-    Recording(Visits).filter(id=1).update(count=1)
-    made.append(InsertStatement("table"))
-    made.append(InsertStatement("table", if_not_exists=True))
-    found = [is_idempotent(statement) for statement in made]
-    assert found == [True, False, False, True, False, False, True, False]
-    assert is_idempotent(rows._select_query())
-
-
 @pytest.fixture(scope="module")
 def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """A node of this module's own, which its tests stop and freeze."""
-    with LocalCluster(directory=tmp_path_factory.mktemp("own") / "cassandra") as cluster:
+    directory = tmp_path_factory.mktemp("own") / "cassandra"
+    with LocalCluster(directory=directory, auth=True) as cluster:
         yield cluster
 
 
@@ -467,6 +431,8 @@ def config_of(cluster: LocalCluster) -> dict[str, Any]:
         "CASSANDRA_HOSTS": cluster.contact_points,
         "CASSANDRA_PORT": cluster.port,
         "CASSANDRA_KEYSPACE": "test_outage",
+        "CASSANDRA_USERNAME": "cassandra",
+        "CASSANDRA_PASSWORD": "cassandra",
     }
 
 
@@ -529,3 +495,85 @@ def test_a_frozen_node_costs_no_more_than_the_request_timeout(own_cluster: Local
         finally:
             own_cluster.resume(1)
         assert wait_until(lambda: ask(client) == 200, "an answer") < 5
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "wrong": (
+        {"CASSANDRA_PASSWORD": "hunter2"},
+        "AuthenticationFailed: Provided username cassandra and/or password are incorrect "
+        "(CASSANDRA_USERNAME and CASSANDRA_PASSWORD)",
+    ),
+    "of an unknown role": (
+        {"CASSANDRA_USERNAME": "nobody", "CASSANDRA_PASSWORD": "hunter2"},
+        "AuthenticationFailed: Provided username nobody and/or password are incorrect "
+        "(CASSANDRA_USERNAME and CASSANDRA_PASSWORD)",
+    ),
+    "missing": (
+        {"CASSANDRA_USERNAME": None, "CASSANDRA_PASSWORD": None},
+        "AuthenticationFailed: Remote end requires authentication "
+        "(CASSANDRA_USERNAME and CASSANDRA_PASSWORD)",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("settings", "reason"), WRONG.values(), ids=WRONG)
+def test_a_wrong_password_says_so(
+    own_cluster: LocalCluster,
+    caplog: pytest.LogCaptureFixture,
+    settings: dict[str, Any],
+    reason: str,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    address = f"{own_cluster.contact_points[0]}:{own_cluster.port}"
+    with small_app(config_of(own_cluster), **settings) as (app, _):
+        response = app.test_client().get("/")
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+        for command in (["status"], ["models"], ["sync"]):
+            result = app.test_cli_runner().invoke(args=["cql", *command])
+            if command != ["models"]:
+                # The application has none, for which no connection is needed.
+                assert result.exit_code == 1
+                assert result.output.startswith("Error: 127.0.0.1 port ")
+                assert result.output.endswith(f"cannot connect ({address}: {reason})\n")
+    assert f": cannot connect ({address}: {reason})" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+@pytest.mark.slow
+def test_a_role_that_is_made_later_needs_no_restart(own_cluster: LocalCluster) -> None:
+    role = {"CASSANDRA_USERNAME": "late", "CASSANDRA_PASSWORD": "late"}
+    with (
+        small_app(config_of(own_cluster)) as (app, db),
+        small_app(config_of(own_cluster), **role) as (late, _),
+    ):
+        client = late.test_client()
+        assert ask(client) == 503
+        with app.app_context():
+            db.session.execute("CREATE ROLE late WITH PASSWORD = 'late' AND LOGIN = true")
+        assert wait_until(lambda: ask(client) == 200, "an answer") < 5
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_a_role_that_may_sign_in_again_needs_no_restart(
+    own_cluster: LocalCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The driver alone would give up for ever a node that has refused a role."""
+    role = {"CASSANDRA_USERNAME": "turned", "CASSANDRA_PASSWORD": "turned"}
+    with (
+        small_app(config_of(own_cluster)) as (app, db),
+        small_app(config_of(own_cluster), **role) as (turned, _),
+        app.app_context(),
+    ):
+        client = turned.test_client()
+        db.session.execute("CREATE ROLE turned WITH PASSWORD = 'turned' AND LOGIN = true")
+        wait_until(lambda: ask(client) == 200, "the role")
+        db.session.execute("ALTER ROLE turned WITH LOGIN = false")
+        own_cluster.restart(1)
+        wait_until(lambda: "turned is not permitted to log in" in caplog.text, "the refusal")
+        wait_until(lambda: ask(app.test_client()) == 200, "the node")
+        assert ask(client) == 503
+        db.session.execute("ALTER ROLE turned WITH LOGIN = true")
+        # Nodes remember for two seconds what a role may do.
+        assert wait_until(lambda: ask(client) == 200, "an answer") < 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -72,6 +73,25 @@ def test_values_go_to_markers_in_order(cql: CQLAlchemy) -> None:
     cql.execute(INSERT, ("b", 2, "two"))
     found = cql.execute("SELECT id, title FROM post WHERE blog = ? AND id > ?", ["b", 1])
     assert list(found) == [{"id": 2, "title": "two"}]
+
+
+def test_a_table_without_its_keyspace_is_no_reason_for_a_warning(
+    cassandra_config: dict[str, Any], cql: CQLAlchemy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cassandra warns of a USE, which nobody has sent, where a request names the keyspace."""
+    app = Flask(__name__)
+    app.config.from_mapping(cassandra_config)
+    db = CQLAlchemy()
+    db.init_app(app)
+    with app.app_context(), caplog.at_level(logging.WARNING):
+        db.execute("INSERT INTO post (blog, id) VALUES (?, ?)", ["b", 1])
+        with db.use_keyspace(f"{cql.place().keyspace}_other"):
+            assert db.execute("SELECT id FROM post WHERE blog = ?", ["b"]).one() is None
+        # A change of the schema has every statement prepared anew.
+        db.execute("ALTER TABLE post WITH comment = 'x'")
+        assert db.execute("SELECT id FROM post WHERE blog = ?", ["b"]).one() == {"id": 1}
+        db.close()
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_values_go_to_markers_by_name(cql: CQLAlchemy) -> None:

@@ -370,6 +370,30 @@ def test_the_shell_has_db_and_every_model(app: Flask, database: CQLAlchemy) -> N
     assert (context["db"], context["Note"]) == (database, note)
 
 
+def test_the_shell_has_every_user_type(app: Flask, database: CQLAlchemy) -> None:
+    class Street(database.UserType):
+        name = database.columns.Text()
+
+    class Address(database.UserType):
+        street = database.columns.UserDefinedType(Street)
+
+    note = notes(database)
+    context = app.make_shell_context()
+    assert (context["Street"], context["Address"]) == (Street, Address)
+    assert (context["db"], context["Note"]) == (database, note)
+
+
+def test_in_the_shell_a_model_comes_before_a_user_type_of_its_name(
+    app: Flask, database: CQLAlchemy
+) -> None:
+    class Note(database.UserType):
+        text = database.columns.Text()
+
+    note = notes(database)
+    assert note.__name__ == Note.__name__
+    assert app.make_shell_context()["Note"] is note
+
+
 def test_queries_outside_a_context_find_the_application_only_when_told(
     app: Flask, database: CQLAlchemy
 ) -> None:

@@ -184,7 +184,7 @@ def test_none_removes(cql: CQLAlchemy, person: Any, write: Callable[[Any], None]
     with sent(cql) as statements:
         write(person)
     assert len(statements) == 1
-    assert text_of(statements[0]).startswith('DELETE "age" FROM ')
+    assert ' SET "age" = ? WHERE ' in text_of(statements[0])
     assert read().age is None
     assert read() == person
 
@@ -217,7 +217,7 @@ def test_a_key_that_was_assigned_to_inserts_another_row(cql: CQLAlchemy, person:
 
 
 def test_a_key_cannot_be_updated(cql: CQLAlchemy, person: Any) -> None:
-    with pytest.raises(ValidationError, match="Cannot apply update to primary key 'seat'"):
+    with pytest.raises(ValidationError, match=r"Person\.seat belongs to the primary key"):
         person.update(seat=5)
     assert Person.objects(id=1).count() == 1
 

@@ -221,6 +221,159 @@ def test_four(cql):
     assert "4 passed" in result.stdout, result.stdout + result.stderr
 
 
+#: An application that several tests share, which syncs its own tables.
+SHARED = """
+import pytest
+from application import Post, Tag, create_app, db
+
+@pytest.fixture(autouse=True)
+def _push_request_context():
+    pass
+
+@pytest.fixture(scope="SCOPE")
+def app(cassandra_config):
+    app = create_app({**cassandra_config, "TESTING": True})
+    with app.app_context():
+        db.sync_db()
+        # As the program itself may: it is there for all tests.
+        Tag.create(name="seed")
+    yield app
+    with app.app_context():
+        db.close()
+"""
+
+
+@pytest.mark.parametrize("scope", ["function", "session"])
+def test_a_test_without_cql_leaves_no_rows_to_the_next_one(
+    project: Path, cassandra_config: dict[str, Any], scope: str
+) -> None:
+    (project / "conftest.py").write_text(SHARED.replace("SCOPE", scope))
+    result = run(
+        project,
+        cassandra_config,
+        """
+@pytest.fixture
+def visited(app):
+    with app.app_context():
+        Visits(page="index").update(count=1)
+
+class TestIt:
+    @pytest.mark.parametrize("turn", range(3))
+    def test_without_cql(self, client, visited, turn):
+        assert client.get("/posts").text == "0"
+        client.post("/posts/1")
+        assert client.get("/posts").text == "1"
+
+    def test_with_cql(self, visited, cql):
+        assert Post.objects.count() == 0
+        assert [visit.count for visit in Visits.objects] == [1]
+        assert [tag.name for tag in Tag.objects] == ["seed"]
+
+    def test_that_does_nothing(self, client):
+        assert client.get("/posts").text == "0"
+
+    def test_after(self, app):
+        with app.app_context():
+            assert list(Visits.objects) == []
+""",
+    )
+    assert "6 passed" in result.stdout, result.stdout + result.stderr
+
+
+def test_rows_of_a_fixture_for_several_tests_stay_for_them(
+    project: Path, cassandra_config: dict[str, Any]
+) -> None:
+    (project / "conftest.py").write_text(SHARED.replace("SCOPE", "session"))
+    result = run(
+        project,
+        cassandra_config,
+        """
+@pytest.fixture(scope="module")
+def tags(app):
+    with app.app_context():
+        for name in "abc":
+            Tag.create(name=name)
+
+def test_nothing(client):
+    client.post("/posts/1")
+
+@pytest.mark.parametrize("turn", range(2))
+def test_with_cql(tags, cql, client, turn):
+    assert Tag.objects.count() == 4
+    client.post("/posts/1")
+
+@pytest.mark.parametrize("turn", range(2))
+def test_without_cql(tags, app, client, turn):
+    assert client.get("/posts").text == "0"
+    with app.app_context():
+        assert Tag.objects.count() == 4
+""",
+    )
+    assert "5 passed" in result.stdout, result.stdout + result.stderr
+
+
+def test_a_server_s_writes_without_cql_are_cleaned(
+    project: Path, cassandra_config: dict[str, Any]
+) -> None:
+    (project / "conftest.py").write_text(SHARED.replace("SCOPE", "session"))
+    result = run(
+        project,
+        cassandra_config,
+        """
+from urllib.request import Request, urlopen
+
+def test_one(live_server):
+    urlopen(Request(live_server.url("/posts/1"), method="POST")).close()
+
+def test_two(client):
+    assert client.get("/posts").text == "0"
+""",
+    )
+    assert "2 passed" in result.stdout, result.stdout + result.stderr
+
+
+def test_an_application_on_a_keyspace_that_is_no_tests_is_not_touched(
+    project: Path, cassandra_config: dict[str, Any], app: Any, database: Any
+) -> None:
+    keyspace = f"own_{cassandra_config['CASSANDRA_KEYSPACE']}"
+    (project / "conftest.py").write_text(
+        SHARED.replace("SCOPE", "session").replace(
+            '"TESTING": True', f'"TESTING": True, "CASSANDRA_KEYSPACE": "{keyspace}"'
+        )
+    )
+    result = run(
+        project,
+        cassandra_config,
+        """
+@pytest.mark.parametrize("turn", range(2))
+def test_it(client, turn):
+    assert client.get("/posts").text == str(turn)
+    client.post(f"/posts/{turn}")
+""",
+    )
+    assert "2 passed" in result.stdout, result.stdout + result.stderr
+    with app.app_context():
+        rows = database.session.execute(f"SELECT id FROM {keyspace}.post")
+        assert sorted(row["id"] for row in rows) == [0, 1]
+        database.session.execute(f"DROP KEYSPACE {keyspace}", timeout=60)
+
+
+@pytest.mark.parametrize("value", ["None", "Thing()", "Flask(__name__)"])
+def test_another_app_than_one_of_this_package_s_is_left_alone(
+    project: Path, cassandra_config: dict[str, Any], value: str
+) -> None:
+    (project / "conftest.py").write_text(
+        "import pytest\nfrom flask import Flask\n\nclass Thing:\n    extensions = ()\n\n"
+        "@pytest.fixture(autouse=True)\ndef _push_request_context():\n    pass\n\n"
+        f"@pytest.fixture\ndef app():\n    return {value}\n"
+    )
+    # pytest-flask takes nothing but a Flask application.
+    options = () if value.startswith("Flask") else ("-p", "no:flask")
+    tests = "def test_it(app, cassandra_config):\n    pass\n"
+    result = run(project, cassandra_config, tests, *options)
+    assert "1 passed" in result.stdout, result.stdout + result.stderr
+
+
 def test_two_clients_of_a_test_share_nothing(
     project: Path, cassandra_config: dict[str, Any]
 ) -> None:

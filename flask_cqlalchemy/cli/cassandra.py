@@ -7,6 +7,7 @@ Plain commands that need no application. They reach the same supervisor as ``Loc
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,11 +88,11 @@ def start(nodes: int | None, directory: Path | None, port: int | None) -> None:
     connection.close()
     hosts = ",".join(status.contact_points)
     click.echo(f"Cassandra {status.cassandra} is up, with its data in {where}")
-    click.echo(
-        f"  Use it with:  CASSANDRA_HOSTS={hosts} CASSANDRA_PORT={status.port}"
-        "  (in the environment, with FLASK_ before each)"
-    )
-    click.echo(f"  Stop it with: flask cassandra stop{_option(directory)}")
+    # Lines of their own, to be pasted.
+    click.echo("Use it with:")
+    click.echo(f"  export FLASK_CASSANDRA_HOSTS={hosts} FLASK_CASSANDRA_PORT={status.port}")
+    click.echo("Stop it with:")
+    click.echo(f"  flask cassandra stop{as_option(directory)}")
 
 
 @cassandra.command()
@@ -145,7 +146,9 @@ def kill(node: int, directory: Path | None) -> None:
     from ..local.messages import Request
 
     ask(_where(directory), Request("kill", node=node))
-    click.echo(f"Killed node {node}. Bring it back with: flask cassandra start{_option(directory)}")
+    click.echo(
+        f"Killed node {node}. Bring it back with: flask cassandra start{as_option(directory)}"
+    )
 
 
 @cassandra.command()
@@ -183,9 +186,9 @@ def _follow(log: Path, position: int) -> None:
         time.sleep(_FOLLOW_INTERVAL)
 
 
-def _option(directory: Path | None) -> str:
-    """What a command that is suggested needs to find the same directory."""
-    return f" --directory {directory}" if directory else ""
+def as_option(directory: Path | None) -> str:
+    """What a command that is suggested needs to find the same directory, as a shell takes it."""
+    return f" --directory {shlex.quote(str(directory))}" if directory else ""
 
 
 def _programs(count: int) -> str:

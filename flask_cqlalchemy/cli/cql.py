@@ -7,13 +7,16 @@ Each command works on the current application's clusters. What destroys data ask
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, Protocol, cast
 
 import click
 from flask.cli import with_appcontext
 
+from ..connection.retry import DRIVER_ERRORS, reasons
 from ..errors import CQLAlchemyError
 from ..state import current_database
 from ..tables import apply
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
+#: Where outages are logged.
+OUTAGES_LOGGER = "flask_cqlalchemy.connection"
+
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 _yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -36,11 +42,28 @@ def _command(function: Callable[P, None]) -> Callable[P, None]:
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            function(*args, **kwargs)
+            with _quiet():
+                function(*args, **kwargs)
         except CQLAlchemyError as error:
             raise click.ClickException(str(error)) from error
+        except DRIVER_ERRORS as error:
+            raise click.ClickException(reasons(error)) from error
 
     return with_appcontext(run)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Do not print what is logged about an outage, where the program has told logging nothing: the
+    command ends with the same words.
+    """
+    silent = logging.NullHandler()
+    logger = logging.getLogger(OUTAGES_LOGGER)
+    logger.addHandler(silent)
+    try:
+        yield
+    finally:
+        logger.removeHandler(silent)
 
 
 def _chosen(names: Sequence[str]) -> list[Mapper]:
@@ -123,7 +146,7 @@ def _describe(bind: str, place: Place) -> dict[str, object]:
         "cluster": cluster.metadata.cluster_name,
         "keyspace": place.keyspace,
         "replication": strategy,
-        "schema_agreed": bool(cluster.control_connection.wait_for_schema_agreement(wait_time=1)),
+        "schema_agreed": apply.agrees(place.connection, 1),
         "hosts": [
             {
                 "address": f"{host.address}:{cluster.port}",
@@ -142,9 +165,9 @@ def _describe(bind: str, place: Place) -> dict[str, object]:
 def models(as_json: bool) -> None:
     """List the models, and whether their tables are there."""
     found = []
-    for mapper in _mappers():
+    mappers = _mappers()
+    for mapper in mappers:
         place = mapper.place()
-        live = apply.find_keyspace(place.connection, place.keyspace)
         found.append(
             {
                 "model": mapper.name,
@@ -152,7 +175,7 @@ def models(as_json: bool) -> None:
                 "keyspace": place.keyspace,
                 "table": mapper.table,
                 "columns": len(mapper.columns),
-                "exists": live is not None and mapper.table in live.tables,
+                "exists": apply.find_kind(place, mapper.table) is not None,
             }
         )
     if as_json:
@@ -166,11 +189,15 @@ def models(as_json: bool) -> None:
                 str(entry["bind"]),
                 f"{entry['keyspace']}.{entry['table']}",
                 str(entry["columns"]),
-                "yes" if entry["exists"] else "no: flask cql sync",
+                "yes" if entry["exists"] else f"no: {_remedy(mapper)}",
             ]
-            for entry in found
+            for entry, mapper in zip(found, mappers, strict=True)
         ]
         print_table(["model", "bind", "table", "columns", "table exists"], rows)
+
+
+def _remedy(mapper: Mapper) -> str:
+    return "CREATE MATERIALIZED VIEW" if mapper.is_view else "flask cql sync"
 
 
 @click.command()
@@ -199,7 +226,8 @@ def drop(names: tuple[str, ...], yes: bool) -> None:
         for mapper in chosen:
             place = mapper.place()
             apply.refresh(place.connection)
-            done += apply.drop(place, "table", mapper.table)
+            kind = apply.find_kind(place, mapper.table)
+            done += apply.drop(place, kind, mapper.table) if kind else []
     _say(done or ["there was nothing to drop"])
 
 
@@ -212,9 +240,12 @@ def truncate(names: tuple[str, ...], yes: bool) -> None:
     chosen = _chosen(names)
     _confirm("Remove every row of", chosen, yes)
     for place, table in {(mapper.place(), mapper.table): None for mapper in chosen}:
-        live = apply.refresh(place.connection).metadata.keyspaces.get(place.keyspace)
-        if live is None or table not in live.tables:
-            click.echo(f"The table {place.keyspace}.{table} does not exist.")
+        apply.refresh(place.connection)
+        kind = apply.find_kind(place, table)
+        if kind != "table":
+            what = "view" if kind else "table"
+            why = "is emptied with its table" if kind else "does not exist"
+            click.echo(f"The {what} {place.keyspace}.{table} {why}.")
             continue
         apply.truncate(place, table)
         click.echo(f"Emptied the table {place.keyspace}.{table}.")

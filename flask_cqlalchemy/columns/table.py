@@ -6,7 +6,7 @@ adds one. The forms of values in JSON are in ``formats``, the fields of marshmal
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -38,6 +38,7 @@ from .fields import (
     leaf_class,
     parse_json,
 )
+from .rules import Rule, merge
 
 
 class FieldMaker(Protocol):
@@ -101,24 +102,12 @@ class ColumnType:
         )
 
 
-def merge(rules: Options, options: Options) -> Options:
-    """Return a field's options with the type's rules: both validate, and ``options`` win."""
-    merged = {**rules, **options}
-    if "validate" in rules and options.get("validate") is not None:
-        merged["validate"] = [*_as_list(rules["validate"]), *_as_list(options["validate"])]
-    if "metadata" in rules and options.get("metadata"):
-        merged["metadata"] = {**rules["metadata"], **options["metadata"]}
-    return merged
-
-
-def _as_list(validators: Any) -> list[object]:
-    return [validators] if callable(validators) else list(validators)
-
-
-def own_rules(column: columns.Column) -> list[Callable[[object], None]]:
+def own_rules(column: columns.Column, told: Iterable[Rule] = ()) -> list[Rule]:
     """Return a validator that asks a program's own column class.
 
     What that class says of a value stays the error's cause, for the log: it may quote the value.
+
+    :param told: the rules of the column's type. What breaks one of them is not told again.
     """
     if type(column).validate.__module__ in KNOWN_MODULES:
         return []
@@ -127,9 +116,18 @@ def own_rules(column: columns.Column) -> list[Callable[[object], None]]:
         try:
             column.validate(value)
         except Exception as problem:
-            raise ValidationError("Not a valid value.") from problem
+            if not any(_breaks(value, rule) for rule in told):
+                raise ValidationError("Not a valid value.") from problem
 
     return [validate_column]
+
+
+def _breaks(value: object, rule: Rule) -> bool:
+    try:
+        rule(value)
+    except ValidationError:
+        return True
+    return False
 
 
 #: Modules of the columns whose rules the table knows, and whose values are the driver's.

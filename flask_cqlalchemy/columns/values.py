@@ -458,12 +458,13 @@ def _to_milliseconds(value: datetime | OutOfRangeTimestamp) -> int:
     # cqlengine multiplies seconds by 1000 in doubles, and stores six in a thousand timestamps as
     # the millisecond before.
     if isinstance(value, OutOfRangeTimestamp):
-        return value.milliseconds
+        return int(value.milliseconds)
     return milliseconds_of(value)
 
 
 def _to_days(value: util.Date) -> int:
-    return int(value.days_from_epoch) + _INT32
+    found: int = value.days_from_epoch + _INT32
+    return found
 
 
 #: What the driver takes of a value that a row has, by the name of a type in CQL; for the others it

@@ -116,7 +116,7 @@ def parse_hosts(value: object) -> tuple[str, ...]:
         raise ValueError(f"must be a list of hosts or a comma-separated string, not {value!r}")
     hosts = tuple(item.strip() if isinstance(item, str) else item for item in items)
     for host in hosts:
-        if not isinstance(host, str) or not _HOST.fullmatch(host):
+        if not isinstance(host, str) or not _HOST.fullmatch(host) or not _has_labels(host):
             raise ValueError(
                 f"has {host!r}, which is neither a host name nor an IP address "
                 f"(the port goes into {PREFIX}PORT)"
@@ -124,6 +124,13 @@ def parse_hosts(value: object) -> tuple[str, ...]:
     if not hosts:
         raise ValueError("must name at least one host")
     return hosts
+
+
+def _has_labels(host: str) -> bool:
+    """Return whether each part of a host's name has 1 to 63 characters (RFC 1035, 2.3.4), without
+    which nobody can look it up.
+    """
+    return ":" in host or all(0 < len(label) < 64 for label in host.split("."))
 
 
 def check_name(value: object) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 import time
 import weakref
@@ -18,6 +19,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cassandra import UnresolvableContactPoints
 from cassandra.cluster import (
     _NOT_SET,
     Cluster,
@@ -31,14 +33,22 @@ from cassandra.query import BoundStatement, PreparedStatement
 from flask import has_request_context
 
 from ..config import PREFIX, Settings
-from ..errors import CassandraUnavailable, ConfigError
+from ..errors import CassandraUnavailable, ConfigError, as_both
 from ..guardrails import count_repetition
 from ..protocol import install
 from ..signals import Observation, is_observed, observe
 from ..statements.info import StatementInfo
 from .options import KitCluster, check_workers, cluster_options
 from .prepared import CacheMetrics, StatementCache
-from .retry import OUTAGES, RetryPolicy, kit_error, reasons, translate, translated
+from .retry import (
+    CONNECT_OUTAGES,
+    OUTAGES,
+    RetryPolicy,
+    kit_error,
+    reasons,
+    translate,
+    translated,
+)
 
 if TYPE_CHECKING:
     from cassandra.cqlengine.usertype import UserType
@@ -79,6 +89,13 @@ class PagedRows(ResultSet):  # type: ignore[misc]
         self._observation: Observation | None = None
         self.info = info
         self.connection = connection
+
+    def following(self) -> PagedRows:
+        """Return the next page, by a request of its own, which may be repeated if it fails."""
+        future = self.response_future
+        return self.connection.execute(
+            future.query, info=self.info, timeout=future.timeout, paging_state=self.paging_state
+        )
 
     def fetch_next_page(self) -> None:
         if self.has_more_pages:
@@ -121,10 +138,24 @@ class _Live:
     statements: StatementCache = field(init=False)
     #: For each keyspace the version of the user types that are registered with this session.
     keyspaces: dict[str, int] = field(default_factory=dict)
+    #: Held while the names of the hosts are looked up again.
+    lookup: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.statements = StatementCache(self.session)
         self.cluster.on_schema_change(self.statements.forget)
+
+
+def _cannot_connect(hosts: Sequence[str], port: int, error: BaseException) -> str:
+    return f"{', '.join(hosts)} port {port}: cannot connect ({reasons(error)})"
+
+
+def _addresses(host: str) -> set[str]:
+    """Return the addresses of a host; none if its name does not resolve."""
+    try:
+        return {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
+    except OSError:
+        return set()
 
 
 #: What a forked child inherited. Kept, because the driver's finalizers would talk on the parent's
@@ -169,6 +200,8 @@ class Connection:
         self._types_version = types_version
         self._live: _Live | None = None
         self._attempt: Future[_Live] | None = None
+        #: Why the last try of the attempt under way has failed.
+        self._failure: str | None = None
         self._lock = threading.Lock()
         self._pid = os.getpid()
         _connections.add(self)
@@ -241,6 +274,7 @@ class Connection:
             first = future.result()
         except OUTAGES as error:
             idempotent = getattr(query, "is_idempotent", False)
+            self._look_up_again(error)
             raise translate(error, info.subject, idempotent=idempotent) from error
         return PagedRows(first, info, self)
 
@@ -259,6 +293,7 @@ class Connection:
                 self._register_types(live, types_of)
             return live.statements.get(cql, keyspace)
         except OUTAGES as error:
+            self._look_up_again(error)
             raise translate(error, "a statement", idempotent=True) from error
 
     @property
@@ -335,46 +370,96 @@ class Connection:
         with self._lock:
             if self._live is not None:
                 return self._live
-            attempt = self._attempt
+            attempt, is_new = self._attempt, self._attempt is None
             if attempt is None:
                 attempt = self._attempt = Future()
-                threading.Thread(
-                    target=self._run_attempt,
-                    args=(attempt, hosts, port),
-                    name="cassandra-connect",
-                    daemon=True,
-                ).start()
+                self._failure = None
+        if is_new:
+            self._start_attempt(attempt, hosts, port)
         try:
             return attempt.result(timeout=self.settings.connect_timeout)
         except CancelledError:
             raise CassandraUnavailable("the connection was closed while it was opened") from None
         except FutureTimeoutError:
-            seconds = self.settings.connect_timeout
-            outage = CassandraUnavailable(
-                f"{', '.join(hosts)} port {port}: no answer within {seconds:g} s "
-                f"({PREFIX}CONNECT_TIMEOUT)"
-            )
+            seconds, failure = self.settings.connect_timeout, self._failure
+            why = f"no answer within {seconds:g} s, {PREFIX}CONNECT_TIMEOUT"
+            late = TimeoutError(f"{why}; the last try: {failure}" if failure else why)
+            outage = CassandraUnavailable(_cannot_connect(hosts, port, late))
             log.warning("%s", outage)
-            raise outage from None
-        except NoHostAvailable as error:
-            raise CassandraUnavailable(
-                f"{', '.join(hosts)} port {port}: cannot connect ({reasons(error)})"
-            ) from error
+            raise outage from late
+        except CONNECT_OUTAGES as error:
+            outage = CassandraUnavailable(_cannot_connect(hosts, port, error))
+            if isinstance(error, NoHostAvailable):
+                outage = as_both(outage, error)
+            raise outage from error
+
+    def _look_up_again(self, error: Exception) -> None:
+        """After the loss of every node, see whether their names lead elsewhere by now.
+
+        The driver looks names up once, and then waits for the addresses for ever; a container that
+        starts again may have another one. Then the next use connects anew.
+        """
+        live, hosts = self._live, self.settings.hosts
+        if not isinstance(error, NoHostAvailable) or live is None or not hosts:
+            return
+        known = live.cluster.metadata.all_hosts()
+        if any(host.is_up for host in known) or not live.lookup.acquire(blocking=False):
+            return
+
+        def look_up() -> None:
+            # A thread of its own: a name server that is out, too, may take long to say nothing.
+            try:
+                found = {address for host in hosts for address in _addresses(host)}
+                if found - {host.address for host in known}:
+                    self._drop(live)
+            finally:
+                live.lookup.release()
+
+        try:
+            threading.Thread(target=look_up, name="cassandra-lookup", daemon=True).start()
+        except RuntimeError:
+            live.lookup.release()
+
+    def _drop(self, live: _Live) -> None:
+        """Close a session that leads nowhere, unless there is a newer one."""
+        with self._lock:
+            if self._live is not live:
+                return
+            self._live = None
+        log.warning("the names of the hosts lead to other addresses now: connecting anew")
+        live.cluster.shutdown()
+
+    def _start_attempt(self, attempt: Future[_Live], hosts: Sequence[str], port: int) -> None:
+        """Connect in a thread of its own: the driver may take longer than anybody can wait."""
+        thread = threading.Thread(
+            target=self._run_attempt,
+            args=(attempt, hosts, port),
+            name="cassandra-connect",
+            daemon=True,
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # The process has no room for a thread now, and may have later.
+            self._end_attempt(attempt, error, hosts, port)
+
+    def _end_attempt(
+        self, attempt: Future[_Live], error: BaseException, hosts: Sequence[str], port: int
+    ) -> None:
+        """Tell those who wait why there is no connection; the next one begins anew."""
+        with self._lock:
+            if self._attempt is attempt:
+                self._attempt = None
+        if isinstance(error, CONNECT_OUTAGES):
+            log.warning("%s", _cannot_connect(hosts, port, error))
+        if attempt.set_running_or_notify_cancel():
+            attempt.set_exception(error)
 
     def _run_attempt(self, attempt: Future[_Live], hosts: Sequence[str], port: int) -> None:
-        """Connect, in a thread of its own: the driver may take longer than anybody can wait."""
         try:
             live = self._connect(hosts, port, attempt)
         except BaseException as error:
-            with self._lock:
-                if self._attempt is attempt:
-                    self._attempt = None
-            if isinstance(error, NoHostAvailable):
-                log.warning(
-                    "%s port %s: cannot connect (%s)", ", ".join(hosts), port, reasons(error)
-                )
-            if attempt.set_running_or_notify_cancel():
-                attempt.set_exception(error)
+            self._end_attempt(attempt, error, hosts, port)
             return
         with self._lock:
             wanted = self._attempt is attempt and attempt.set_running_or_notify_cancel()
@@ -389,22 +474,16 @@ class Connection:
         deadline = time.monotonic() + self.settings.connect_timeout
         wait = RETRY_FIRST_WAIT
         while True:
-            cluster = KitCluster(**cluster_options(self.settings, hosts, port))
             try:
-                session = cluster.connect()
-            except NoHostAvailable:
-                self._check_data_centre(cluster)
-                cluster.shutdown()
+                cluster, session = self._connect_once(hosts, port)
+                break
+            except CONNECT_OUTAGES as error:
+                self._failure = reasons(error)
                 out_of_time = time.monotonic() + wait > deadline
                 if not self.settings.retry_connect or out_of_time or attempt.cancelled():
                     raise
                 time.sleep(wait)
                 wait = min(2 * wait, RETRY_LONGEST_WAIT)
-            except BaseException:
-                cluster.shutdown()
-                raise
-            else:
-                break
         session.default_fetch_size = self.settings.fetch_size
         install(session, skip_metadata=self.settings.skip_metadata)
         # cqlengine sends tuples as CQL tuples; the driver alone would send a list.
@@ -412,6 +491,28 @@ class Connection:
         for listener in self._listeners:
             session.add_request_init_listener(listener)
         return _Live(cluster, session)
+
+    def _connect_once(self, hosts: Sequence[str], port: int) -> tuple[KitCluster, Session]:
+        try:
+            cluster = KitCluster(**cluster_options(self.settings, hosts, port))
+        except UnresolvableContactPoints as error:
+            # The driver says nothing: the text is that of an empty dictionary.
+            names = f"the name {hosts[0]}" if len(hosts) == 1 else "none of the names"
+            raise UnresolvableContactPoints(
+                f"{names} {'does not resolve' if len(hosts) == 1 else 'resolves'}"
+            ) from error
+        except (KeyError, TypeError, ValueError) as error:
+            settings = self.settings
+            name = "CLOUD" if settings.cloud else "SETUP_KWARGS" if settings.setup_kwargs else None
+            if name is None or isinstance(error, OSError):
+                raise
+            raise ConfigError(f"{PREFIX}{name} is not what the driver takes: {error}") from error
+        try:
+            return cluster, cluster.connect()
+        except BaseException:
+            self._check_data_centre(cluster)
+            cluster.shutdown()
+            raise
 
     def _check_data_centre(self, cluster: Cluster) -> None:
         """Blame a wrong CASSANDRA_LOCAL_DC, for which the driver only finds no host."""

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cassandra import ProtocolVersion, policies
+from cassandra import AuthenticationFailed, ProtocolVersion, policies
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+from cassandra.connection import ConnectionException, ConnectionShutdown
 from cassandra.metadata import Metadata
+from cassandra.pool import Host
 from cassandra.query import dict_factory
 
 from ..config import Settings, SSLSettings
@@ -25,15 +27,48 @@ RECONNECT_MAX_DELAY = 2.0
 HEARTBEAT_INTERVAL = 2.0
 HEARTBEAT_TIMEOUT = 2.0
 
+#: The oldest protocol in which a value can be left out of a statement (native_protocol_v4.spec, 4):
+#: before, it would be null, and an INSERT would remove what it does not name.
+OLDEST_PROTOCOL = ProtocolVersion.V4
+
+
+class _KitConnection(Cluster.connection_class):  # type: ignore[misc]
+    """Is over as soon as the server hangs up, as a proxy does whose node is not there yet.
+
+    Under some of its event loops the driver would wait for the whole connect timeout.
+    """
+
+    def close(self) -> None:
+        super().close()
+        if not self.connected_event.is_set():
+            error: Exception | None = self.last_error  # type: ignore[has-type]
+            self.last_error = error or ConnectionShutdown("the server closed the connection")
+            self.connected_event.set()
+
 
 class KitCluster(Cluster):  # type: ignore[misc]
     """Begins with protocol v5, not with DSE's, and still steps down for an old server."""
 
     protocol_version = ProtocolVersion.V5
+    connection_class = _KitConnection
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)
         self.metadata = _Metadata()
+
+    def _make_connection_factory(self, host: Host, *args: object, **options: object) -> Any:
+        """Have the driver go on looking for a node that refuses the password, which another change
+        may make right again: for an AuthenticationFailed it would give the node up for ever.
+        """
+        make = super()._make_connection_factory(host, *args, **options)
+
+        def connect() -> Any:
+            try:
+                return make()
+            except AuthenticationFailed as error:
+                raise ConnectionException(str(error), host.endpoint) from error
+
+        return connect
 
     def on_schema_change(self, act: Callable[[], None]) -> None:
         """Have ``act`` called whenever the driver has read a change of the schema."""
@@ -115,6 +150,9 @@ def cluster_options(settings: Settings, hosts: Sequence[str], port: int) -> dict
         options["auth_provider"] = PlainTextAuthProvider(settings.username, settings.password)
     if settings.ssl:
         options["ssl_context"] = _ssl_context(settings.ssl)
+    if (own.get("protocol_version") or OLDEST_PROTOCOL) < OLDEST_PROTOCOL:
+        # Version 2's documentation asks for the third, for user types.
+        own["protocol_version"] = OLDEST_PROTOCOL
     return options | own
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from cassandra import (
+    AuthenticationFailed,
     ConsistencyLevel,
+    DriverException,
     OperationTimedOut,
     ReadTimeout,
     Unavailable,
@@ -18,9 +22,17 @@ from cassandra import (
     policies,
 )
 from cassandra.cluster import NoHostAvailable
-from cassandra.connection import ConnectionException
+from cassandra.connection import ConnectionException, ProtocolError
+from cassandra.protocol import ErrorMessage, IsBootstrappingErrorMessage, OverloadedErrorMessage
 
-from ..errors import CassandraUnavailable, OutcomeUnknown, RequestTimedOut
+from ..config import PREFIX
+from ..errors import (
+    CassandraUnavailable,
+    CQLAlchemyError,
+    OutcomeUnknown,
+    RequestTimedOut,
+    as_both,
+)
 
 log = logging.getLogger("flask_cqlalchemy.connection")
 
@@ -83,35 +95,91 @@ class RetryPolicy(policies.RetryPolicy):  # type: ignore[misc]
         return (self.RETRY_NEXT_HOST if idempotent else self.RETHROW), None
 
 
-def reasons(error: NoHostAvailable) -> str:
+#: Errors of the driver, and of Cassandra as the driver passes them on.
+DRIVER_ERRORS = (
+    NoHostAvailable,
+    DriverException,
+    ConnectionException,
+    ProtocolError,
+    ErrorMessage,
+)
+
+#: What the driver and the operating system raise before a connection stands. A RuntimeError is a
+#: thread that cannot be started.
+CONNECT_OUTAGES = (*DRIVER_ERRORS, OSError, RuntimeError)
+
+#: What the server says, inside the text of a driver's error; and the operating system, likewise.
+_SERVER_WORDS = re.compile(r'message="(.*)"', re.DOTALL)
+_SYSTEM_WORDS = re.compile(r"Tried connecting to \[.*\]\. Last error: (.*)", re.DOTALL)
+
+
+def words_of(error: BaseException) -> str:
+    """Return what Cassandra or the operating system says in an error, without what the driver has
+    put around it.
+    """
+    text = str((isinstance(error, OSError) and error.strerror) or error)
+    found = _SERVER_WORDS.search(text) or _SYSTEM_WORDS.search(text)
+    return " ".join((found[1] if found else text).split())
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the class of an error, what it says, and the setting that may be at fault."""
+    name, words, settings = type(error).__name__, words_of(error), ""
+    if isinstance(error, AuthenticationFailed):
+        settings = f" ({PREFIX}USERNAME and {PREFIX}PASSWORD)"
+    elif isinstance(error, ssl.SSLError) or words.startswith("[SSL"):
+        # The driver makes another OSError of it, by the number alone.
+        name, settings = "SSLError", f" ({PREFIX}SSL)"
+    return f"{name}: {words}{settings}" if words else name
+
+
+def reasons(error: BaseException) -> str:
     """Return which host failed, and why."""
+    if not isinstance(error, NoHostAvailable):
+        return reason_of(error)
     causes = error.errors if isinstance(error.errors, Mapping) else {}
     if not causes:
         return str(error.args[0] if error.args else error)
-    return "; ".join(
-        f"{host}: {reason or type(reason).__name__}" for host, reason in causes.items()
-    )
+    return "; ".join(f"{host}: {reason_of(reason)}" for host, reason in causes.items())
+
+
+def unavailable(subject: str, error: BaseException) -> CassandraUnavailable:
+    """Return the outage that an error of the driver comes to, logged.
+
+    :param subject: what could not be read or done.
+    """
+    outage = CassandraUnavailable(f"{subject}: no node answered ({reasons(error)})")
+    log.warning("%s", outage)
+    return outage
 
 
 #: Errors after which a request may or may not have been carried out.
 _UNANSWERED = (WriteTimeout, WriteFailure, ReadTimeout, OperationTimedOut, ConnectionException)
 
+#: A node that takes no requests: nothing was carried out.
+_BUSY = (OverloadedErrorMessage, IsBootstrappingErrorMessage)
+
 #: The driver's errors that ``translate`` turns into the kit's.
-OUTAGES = (NoHostAvailable, Unavailable, *_UNANSWERED)
+OUTAGES = (NoHostAvailable, Unavailable, *_BUSY, *_UNANSWERED)
 
 
 def kit_error(error: Any, subject: str, *, idempotent: bool) -> Exception:
-    """Return the kit's error for one of ``OUTAGES``; any other error as it is.
+    """Return the kit's error for one of ``OUTAGES``, which is of the driver's class, too, for
+    programs that catch that; any other error, and one of the kit's, as it is.
 
     :param subject: what the error names: a table, or what was done.
     :param idempotent: whether the statement may be applied twice. If not, its timeout is an
         ``OutcomeUnknown``.
     """
-    if not isinstance(error, OUTAGES) or (isinstance(error, WriteFailure) and idempotent):
+    if isinstance(error, CQLAlchemyError) or not isinstance(error, OUTAGES):
+        return error
+    if isinstance(error, WriteFailure) and idempotent:
         return error  # type: ignore[no-any-return]
     outage: CassandraUnavailable | OutcomeUnknown
     if isinstance(error, NoHostAvailable):
         outage = CassandraUnavailable(f"{subject}: no node answered ({reasons(error)})")
+    elif isinstance(error, _BUSY):
+        outage = CassandraUnavailable(f"{subject}: the node takes no requests ({reasons(error)})")
     elif isinstance(error, Unavailable):
         level = ConsistencyLevel.value_to_name[error.consistency]
         outage = CassandraUnavailable(
@@ -122,6 +190,7 @@ def kit_error(error: Any, subject: str, *, idempotent: bool) -> Exception:
         outage = OutcomeUnknown(f"{subject}: the outcome is unknown ({error})")
     else:
         outage = RequestTimedOut(f"{subject}: no answer in time ({error})")
+    outage = as_both(outage, error)
     outage.__cause__ = error
     return outage
 

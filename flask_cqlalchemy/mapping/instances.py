@@ -16,6 +16,7 @@ makes it a *full* one, with cqlengine's managers. The keys of ``__dict__`` tell 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,6 +59,9 @@ _MADE_BY_CQLENGINE = frozenset(
 )
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
+
+#: Stands for what the row has in a column that the instance was read without.
+UNKNOWN = object()
 
 
 class ScalarAttribute:
@@ -258,25 +262,55 @@ def given_values(instance: Model) -> dict[str, object]:
 
 def make_light(instance: Model, row: dict[str, object]) -> None:
     """Make an instance whose row has been written one as if it had been read."""
-    values = instance.__dict__.get("_values")
+    state = instance.__dict__
+    values = state.get("_values")
     if values is None:
+        state.pop("_is_persisted", None)
         forget_changes(instance)
-        return
-    state = {
-        name: value for name, value in instance.__dict__.items() if name not in _MADE_BY_CQLENGINE
-    }
-    for name in instance.__mapper__.readers:
+        held = {name: state.get(name + _READ) for name in instance.__mapper__.readers}
+        state.update(row)
+    else:
         # A program may hold on to the collection that it has read from the instance.
-        held = values[name].value
-        if held.__class__ is row[name].__class__ and held:
-            state[name + _READ] = held
-    object.__setattr__(instance, "__dict__", row | state)
+        held = {name: values[name].value for name in instance.__mapper__.readers}
+        others = {name: value for name, value in state.items() if name not in _MADE_BY_CQLENGINE}
+        state = row | others
+        object.__setattr__(instance, "__dict__", state)
+    for name, value in held.items():
+        if value and value.__class__ is row[name].__class__:
+            state[name + _READ] = value
+            if value is row[name]:
+                # To compare with, when the program changes its own.
+                state[name] = deepcopy(value)
+        else:
+            state.pop(name + _READ, None)
 
 
-def managers_of(instance: Model) -> Mapping[str, Any]:
-    """Return cqlengine's managers of an instance's values, which make it a full one."""
-    managers: Mapping[str, Any] = instance._values
-    return managers
+def stored_values(instance: Model, names: Iterable[str]) -> dict[str, object]:
+    """Return values of columns as they were when the instance was read or written; of a new
+    instance, those that it has.
+    """
+    state = instance.__dict__
+    if not is_stored(instance):
+        return {name: getattr(instance, name) for name in names}
+    if "_values" in state:
+        return {name: instance._values[name].previous_value for name in names}
+    row, readers = {**state, **scalar_changes(instance)}, instance.__mapper__.readers
+    return {
+        name: readers[name](row.get(name)) if name in readers else row.get(name) for name in names
+    }
+
+
+def take_over(instance: Model, read: Model) -> None:
+    """Give an instance the state of one that has just been read, which nobody else has.
+
+    What a program has put on it stays, and so does the connection that it was told to use.
+    """
+    mapper = instance.__mapper__
+    replaced = {*mapper.columns, *_MADE_BY_CQLENGINE, _ORIGINALS, "_if_exists", "_if_not_exists"}
+    replaced.update(name + _READ for name in mapper.readers)
+    replaced.remove("_connection")
+    kept = {name: value for name, value in instance.__dict__.items() if name not in replaced}
+    object.__setattr__(instance, "__dict__", {**read.__dict__, **kept})
 
 
 def is_stored(instance: object) -> bool:
@@ -285,14 +319,150 @@ def is_stored(instance: object) -> bool:
 
 
 def mark_stored(instance: Model) -> None:
-    """Make an instance that cqlengine's statements have written one as if it had been read."""
+    """Take an instance for one that has a row, as it was when that was inserted."""
+    instance.__dict__.pop("_is_persisted", None)
+
+
+def mark_saved(instance: Model) -> None:
+    """Take an instance, a copy of which has been saved, for one that was."""
     instance._set_persisted()
+
+
+def mark_deleted(instance: Model) -> None:
+    """Take an instance for a new one: its row has been deleted."""
+    state = instance.__dict__
+    state["_is_persisted"] = False
+    forget_changes(instance)
+    for manager in state.get("_values", _NOTHING).values():
+        manager.previous_value = None
+        manager.explicit = not manager.column._val_is_null(manager.value)
+
+
+def changed_key(instance: Model) -> Mapping[str, tuple[object, object]]:
+    """Return which columns of the primary key have changed since the instance was read: what they
+    were, and are.
+    """
+    state = instance.__dict__
+    if not is_stored(instance):
+        return {}
+    names = instance.__mapper__.primary_key
+    values = state.get("_values")
+    if values is None:
+        originals = state.get(_ORIGINALS, _NOTHING)
+        found = {name: (originals[name], state[name]) for name in names if name in originals}
+    else:
+        found = {name: (values[name].previous_value, values[name].value) for name in names}
+    return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
+
+
+def changes_of(
+    instance: Model, pending: Mapping[str, object] = _NOTHING, also: Iterable[str] = ()
+) -> dict[str, tuple[Any, Any]]:
+    """Return what has changed since an instance was read or made: the new value, and what the row
+    has, or UNKNOWN.
+
+    :param pending: what is going to be written in the same batch, by attribute.
+    :param also: columns to return in any case.
+    """
+    state = instance.__dict__
+    managers = state.get("_values")
+    find = _change_in_row if managers is None else _change_in_manager
+    wanted = {*also}
+    found = {}
+    for name in instance.__mapper__.columns:
+        value, previous, is_changed = find(instance, name)
+        if name in pending:
+            previous = pending[name]
+            is_changed = value != previous
+        if is_changed or name in wanted:
+            found[name] = value, previous
+    return found
+
+
+def _change_in_row(instance: Model, name: str) -> tuple[Any, Any, bool]:
+    state = instance.__dict__
+    make = instance.__mapper__.readers.get(name)
+    if make is None:
+        originals = state.get(_ORIGINALS, _NOTHING)
+        value = state.get(name)
+        if name not in originals:
+            return value, value, False
+        previous = originals[name]
+        # To assign None is to remove what is there now, whatever was read.
+        return value, previous, value is None or value != previous
+    previous = make(state.get(name))
+    value = state.get(name + _READ, previous)
+    return value, previous, value != previous
+
+
+def _change_in_manager(instance: Model, name: str) -> tuple[Any, Any, bool]:
+    state = instance.__dict__
+    manager = state["_values"][name]
+    value, previous = manager.value, manager.previous_value
+    is_null = manager.column._val_is_null(value)
+    if not is_stored(instance):
+        is_counter = isinstance(manager.column, columns.Counter)
+        return value, previous, bool(manager.changed or manager.deleted or is_counter)
+    if manager.explicit and name in state.get(_UNREAD, ()):
+        previous = UNKNOWN
+    is_changed = manager.explicit if is_null else value != previous
+    return value, previous, bool(is_changed or manager.deleted)
+
+
+def mark_written(instance: Model, written: Mapping[str, tuple[Any, Any]]) -> None:
+    """Take columns of an instance for written.
+
+    :param written: what the instance had then, and what the row has now, by attribute. What has
+        changed since stays to be written.
+    """
+    state = instance.__dict__
+    state.pop("_is_persisted", None)
+    for name, (given, stored) in written.items():
+        if "_values" not in state:
+            _mark_in_row(instance, name, given, stored)
+            continue
+        manager = state["_values"][name]
+        if manager.value == given:
+            manager.explicit = False
+            if manager.value != stored or type(manager.value) is not type(stored):
+                manager.value = stored
+        manager.previous_value = deepcopy(stored)
+    if _UNREAD in state:
+        state[_UNREAD] -= written.keys()
+
+
+def _mark_in_row(instance: Model, name: str, given: Any, stored: Any) -> None:
+    state = instance.__dict__
+    if name in instance.__mapper__.readers:
+        if (
+            name + _READ in state
+            and state[name + _READ] == given
+            and (given != stored or type(given) is not type(stored))
+        ):
+            state[name + _READ] = stored
+        state[name] = deepcopy(stored)
+        return
+    originals = state.get(_ORIGINALS, {})
+    if state.get(name) == given:
+        state[name] = stored
+        originals.pop(name, None)
+        if not originals:
+            forget_changes(instance)
+    else:
+        originals[name] = stored
 
 
 def make_instance(model: type[M], row: dict[str, object]) -> M:
     """Return a light instance with a row by the names of attributes, which it takes over."""
     instance = object.__new__(model)
     object.__setattr__(instance, "__dict__", row)
+    return instance
+
+
+def make_full_instance(model: type[M], values: Mapping[str, object]) -> M:
+    """Return an instance, made by the model's ``__init__``, with values that were read."""
+    instance = model(**values)
+    instance._set_persisted(force=True)
     return instance
 
 

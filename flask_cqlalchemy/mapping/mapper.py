@@ -8,7 +8,7 @@ cqlengine keeps private.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard, cast
 
 from cassandra.cqlengine import columns as cqlengine_columns
@@ -16,9 +16,10 @@ from cassandra.metadata import protect_name
 
 from ..columns.corrections import correct
 from ..connection.place import Place
-from ..statements.info import StatementInfo
+from ..statements.info import StatementInfo, Timed
 from .conversions import Conversion, make_reader
 from .filters import Filter, make_filter
+from .kinds import Kind, find_kind, find_table_owner
 from .writer import Writer, make_writer
 
 if TYPE_CHECKING:
@@ -67,13 +68,16 @@ class Mapper:
     :ivar user_types: those that the columns name.
     :ivar discriminator: the attribute that tells the models of a shared table apart, if they share
         one.
+    :ivar table_owner: the model whose table the rows are in: this one's definition, or the one with
+        which it shares it.
+    :ivar kind: what the model has of a shared table, if it is one.
+    :ivar is_kind: whether the table has rows of other models, which are none of this one's.
     :ivar pk: the attribute that ``pk`` stands for: the only one of the partition key.
-    :ivar overridden: what the program has its own version of: ``__init__``, ``validate``,
-        ``__dmlquery__`` or ``column_family_name``.
+    :ivar overridden: what the program has its own version of, of what writes call: ``save``,
+        ``validate``, ``objects.create`` and the like.
     :ivar readers: for the columns whose values change in place, what makes one of the driver's.
     :ivar conversions: ``to_python`` of the scalar columns whose type is the program's own.
-    :ivar writer: what one statement for a row needs; None where the table has counters or static
-        columns, is shared by several models, or the model has an ``__init__`` of its own.
+    :ivar writer: what a write of a row needs.
     """
 
     name: str
@@ -92,11 +96,14 @@ class Mapper:
     indexed: tuple[str, ...] = field(repr=False)
     user_types: tuple[type[UserType], ...] = field(repr=False)
     discriminator: str | None = field(repr=False)
+    table_owner: type[Model] = field(repr=False)
+    kind: Kind | None = field(repr=False)
+    is_kind: bool = field(repr=False)
     pk: str | None = field(repr=False)
     overridden: frozenset[str] = field(repr=False)
     readers: Mapping[str, Conversion] = field(repr=False)
     conversions: tuple[tuple[str, Conversion], ...] = field(repr=False)
-    writer: Writer | None = field(repr=False)
+    writer: Writer = field(repr=False)
     #: Whether rows become instances without a call of ``__init__``.
     makes_light: bool = field(repr=False)
     #: What the arguments of ``filter`` mean, and what the statements of a shape are: as they are
@@ -131,6 +138,18 @@ class Mapper:
         return level
 
     @property
+    def options(self) -> Mapping[str, object]:
+        """The table's options that the model names: ``__options__``."""
+        options: Mapping[str, object] | None = self.model.__options__
+        return options or {}
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the model says that it is over a materialised view: ``__view__``."""
+        is_view: bool = self.model.__view__
+        return is_view
+
+    @property
     def is_polymorphic(self) -> bool:
         """Whether the table is shared by several models."""
         return self.discriminator is not None
@@ -157,7 +176,7 @@ class Mapper:
 
         :param bind: another way to the nodes: the keyspace stays the model's own.
         :raises NoAppError: if there is no current application.
-        :raises ConfigError: if ``CASSANDRA_BINDS`` lacks the bind.
+        :raises UnknownBind: if ``CASSANDRA_BINDS`` lacks the bind.
         """
         model = self.model
         place = self.database.place(model.__bind_key__)
@@ -166,6 +185,17 @@ class Mapper:
             place = Place(self.database.place(other).connection, place.keyspace)
         keyspace = model.__keyspace__
         return Place(place.connection, keyspace) if keyspace else place
+
+    def fields_of_kinds(self) -> list[str]:
+        """Return the columns, by their names in CQL, that rows of the model and of those which
+        inherit from it have in its table.
+        """
+        fields = dict.fromkeys(self.attributes)
+        for model in () if self.kind is None else self.kind.models_below():
+            mapper: Mapper = model.__mapper__
+            if mapper.table == self.table:
+                fields.update(dict.fromkeys(mapper.attributes))
+        return list(fields)
 
     # What is worked out once
 
@@ -182,15 +212,16 @@ class Mapper:
                 self.filters[argument] = known
         return known
 
-    def remember(self, key: StatementKey, cql: str) -> StatementInfo:
+    def remember(self, key: StatementKey, cql: str, timed: Timed | None = None) -> StatementInfo:
         """Return what a statement is, and keep it in ``statements``, so that its text is made once.
 
         :param key: the keyspace, the kind of statement, and what else its text depends on.
+        :param timed: the text with a timestamp, for a write.
         """
         keyspace, kind = key[:2]
         if len(self.statements) >= MOST_TEXTS:
             self.statements.clear()
-        info = StatementInfo(kind, self.subject(keyspace), cql, self.model)
+        info = StatementInfo(kind, self.subject(keyspace), cql, self.model, timed)
         self.statements[key] = info
         return info
 
@@ -225,6 +256,12 @@ def make_mapper(model: Any, database: Places, overridden: frozenset[str]) -> Map
     }
     makes_light = "__init__" not in overridden and not model._is_polymorphic
     clustering: Mapping[str, Column] = model._clustering_keys
+    table_owner = find_table_owner(model)
+    kind = find_kind(model, table_owner)
+    for base in model.__mro__[1:] if kind is not None else ():
+        if is_mapped(base) and "__mapper__" in vars(base):
+            # Their SELECTs name the columns of all models that inherit from them.
+            base.__mapper__.statements.clear()
     return Mapper(
         name=model.__name__,
         model=model,
@@ -246,13 +283,23 @@ def make_mapper(model: Any, database: Places, overridden: frozenset[str]) -> Map
         indexed=_names(by_name, lambda column: column.index),
         user_types=tuple(_user_types_of(by_name.values())),
         discriminator=model._discriminator_column_name,
+        table_owner=table_owner,
+        kind=kind,
+        is_kind=table_owner is not model,
         pk=model._pk_name,
         overridden=overridden,
         readers=readers,
         conversions=_find_conversions(by_name, readers),
-        writer=make_writer(model.__name__, by_name, readers) if makes_light else None,
+        writer=make_writer(model.__name__, by_name, readers),
         makes_light=makes_light,
     )
+
+
+def copy_mapper(mapper: Mapper, model: Any) -> Mapper:
+    """Return the mapper of a class that cqlengine has made of a model, for another keyspace."""
+    # cqlengine forgets that it is the base, whose instances cannot be saved.
+    model._is_polymorphic_base = mapper.definition._is_polymorphic_base
+    return replace(mapper, model=model)
 
 
 def _names(by_name: Mapping[str, Column], is_wanted: Callable[[Column], bool]) -> tuple[str, ...]:

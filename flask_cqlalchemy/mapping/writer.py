@@ -1,22 +1,21 @@
-"""What a write of one row in one statement needs to know of its columns.
-
-Whether such a statement may do a write is decided in ``query.writes``.
-"""
+"""What a write of a row needs to know of the columns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from cassandra.cqlengine import ValidationError, columns
 
+from ..columns.corrections import correct
 from ..columns.values import Refusal
 from .conversions import Container, Conversion, container, exact, passthrough_type
 from .naming import named, naming
 
-if TYPE_CHECKING:
-    from collections.abc import Container as HasNames
+#: How a change of a column is written: as its new value, or, for the others, by what is added and
+#: removed.
+Kind = Literal["value", "set", "list", "map", "counter"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,8 @@ class ColumnWriter:
     :ivar exact: what converts its values at once, if they have no rules but those of their type.
     :ivar label: ``Model.column``, for errors.
     :ivar cql_type: the column's type.
+    :ivar equals: ``"column" = ?``: an assignment, and a condition.
+    :ivar keys: for a map, what a set of its keys is.
     """
 
     name: str
@@ -43,8 +44,12 @@ class ColumnWriter:
     default: Callable[[], Any] | None
     exact: Callable[[Any], tuple[Any, Any]] | None
     is_key: bool
+    is_static: bool
+    kind: Kind
     label: str
     cql_type: str
+    equals: str
+    keys: ColumnWriter | None
 
     def convert(self, given: Any) -> tuple[Any, Any]:
         """Return a value as an instance has it, and as it is bound.
@@ -79,52 +84,88 @@ class Writer:
     """The columns of a table as writes see them.
 
     :ivar columns: for an INSERT: name, passthrough type and column.
+    :ivar by_name: the same by the names of attributes.
     :ivar keys: the primary key.
+    :ivar partition: of these, the ones of the partition key.
     :ivar settable: columns that one UPDATE may set: all but the keys.
-    :ivar scalars: of these, the ones whose values do not change in place.
+    :ivar scalars: of these, the ones whose change is written as a new value of the whole row's, and
+        whose values do not change in place.
+    :ivar has_static: whether a partition has columns of its own.
     """
 
     columns: tuple[tuple[str, type | None, ColumnWriter], ...]
+    by_name: Mapping[str, ColumnWriter]
     keys: tuple[ColumnWriter, ...]
+    partition: tuple[ColumnWriter, ...]
     settable: Mapping[str, ColumnWriter]
     scalars: Mapping[str, ColumnWriter]
     required: tuple[ColumnWriter, ...]
+    has_static: bool
 
 
 def make_writer(
-    model: str, by_name: Mapping[str, columns.Column], changing: HasNames[str]
-) -> Writer | None:
-    """Return the writer of a table; None if it has counters or static columns.
+    model: str, by_name: Mapping[str, columns.Column], changing: Mapping[str, object]
+) -> Writer:
+    """Return the writer of a table.
 
     :param model: its name, for errors.
     :param by_name: the columns by attribute.
     :param changing: the names of columns whose values change in place.
     """
-    if any(column.static or isinstance(column, columns.Counter) for column in by_name.values()):
-        return None
-    known = {
-        name: ColumnWriter(
-            name,
-            column.db_field_name,
-            passthrough_type(column),
-            container(column),
-            column.to_python,
-            column.validate,
-            column.to_database,
-            column._val_is_null,
-            column.get_default if column.has_default else None,
-            exact(column),
-            column.is_primary_key,
-            f"{model}.{name}",
-            column.db_type,
-        )
-        for name, column in by_name.items()
-    }
+    known = {name: _make_column(model, name, column) for name, column in by_name.items()}
     settable = {name: each for name, each in known.items() if not each.is_key}
     return Writer(
         columns=tuple((name, each.passthrough, each) for name, each in known.items()),
+        by_name=known,
         keys=tuple(each for each in known.values() if each.is_key),
+        partition=tuple(known[name] for name, column in by_name.items() if column.partition_key),
         settable=settable,
-        scalars={name: each for name, each in settable.items() if name not in changing},
+        scalars={
+            name: each
+            for name, each in settable.items()
+            if each.kind == "value" and not each.is_static and name not in changing
+        },
         required=tuple(known[name] for name, column in by_name.items() if column.required),
+        has_static=any(each.is_static for each in known.values()),
     )
+
+
+def _make_column(model: str, name: str, column: columns.Column) -> ColumnWriter:
+    field = column.db_field_name
+    return ColumnWriter(
+        name,
+        field,
+        passthrough_type(column),
+        container(column),
+        column.to_python,
+        column.validate,
+        column.to_database,
+        column._val_is_null,
+        column.get_default if column.has_default else None,
+        exact(column),
+        column.is_primary_key,
+        column.static,
+        _kind(column),
+        f"{model}.{name}",
+        column.db_type,
+        f'"{field}" = ?',
+        _make_column(model, name, _keys_of(column)) if isinstance(column, columns.Map) else None,
+    )
+
+
+def _kind(column: columns.Column) -> Kind:
+    kinds: list[tuple[type[columns.Column], Kind]] = [
+        (columns.Set, "set"),
+        (columns.List, "list"),
+        (columns.Map, "map"),
+        (columns.Counter, "counter"),
+    ]
+    return next((kind for each, kind in kinds if isinstance(column, each)), "value")
+
+
+def _keys_of(column: columns.Map) -> columns.Set:
+    keys = columns.Set(column.key_col)
+    keys.set_column_name(column.column_name)
+    keys.db_field = column.db_field_name
+    correct(keys)
+    return keys

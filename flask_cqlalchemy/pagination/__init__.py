@@ -14,9 +14,10 @@ from flask import has_request_context, request
 from werkzeug.exceptions import BadRequest
 
 from ..errors import InvalidCursor
+from ..query.kinds import of_own_kind
 from .cursors import Cursor, KeysetCursor, Sealer, StateCursor, digest_of, keys_of
 from .page import CURSOR_ARGUMENT, PER_PAGE_ARGUMENT, Page
-from .reading import keyset_of, read_in_partition, read_in_token_order
+from .reading import keyset_of, read_gathered, read_in_partition, read_in_token_order
 
 if TYPE_CHECKING:
     from ..query.base import Query
@@ -61,6 +62,7 @@ def paginate(
     :raises InvalidCursor: a 400, before any query, for a cursor that is too old, or that was not
         made by this application for this model, keyspace, filter, order, limit and user.
     :raises BadRequest: naming ``per_page``.
+    :raises NotFound: for a filter by a key that no row can have.
     :raises ConfigError: if ``SECRET_KEY`` is not set.
     """
     place = query.place()
@@ -71,8 +73,9 @@ def paginate(
     size = _size(asked, max_per_page, error_out=error_out)
     text = _requested_cursor() if cursor is None else cursor
     subject = query.mapper.qualified(place.keyspace)
-    keyset, limit = keyset_of(query), query.row_limit
-    digest = digest_of([*query.binding(), keyset is not None, _identity(user)])
+    sent, _ = of_own_kind(query)
+    keyset, limit = keyset_of(sent), query.row_limit
+    digest = digest_of([*sent.binding(), keyset is not None, _identity(user)])
     start: Cursor | None = None
     if text is not None:
         try:
@@ -86,7 +89,8 @@ def paginate(
         found = read_in_partition(query, keyset, size, start, limit)
     else:
         assert not isinstance(start, KeysetCursor)  # noqa: S101 - the digest tells
-        found = read_in_token_order(query, size, start, limit)
+        read = read_gathered if query.is_gathered else read_in_token_order
+        found = read(query, size, start, limit)
 
     def seal(neighbour: Cursor | None) -> str | None:
         return sealer.seal(neighbour, digest, subject=subject) if neighbour else None

@@ -4,7 +4,8 @@ Two ways, and ``keyset_of`` says which. Inside a partition, where every partitio
 given by ``=`` and other filters are ``=`` or a range on clustering columns, a page begins at
 clustering values (a keyset): the reversed order gives the page before, and rows that come and go
 between two requests neither repeat nor skip another. Any other query goes through Cassandra's
-paging state, which only leads forward.
+paging state, which only leads forward. But rows that are in order over several partitions, which
+Cassandra does not give page by page, are counted from the first one.
 
 ``_read`` is the only function that touches Cassandra.
 """
@@ -313,6 +314,26 @@ def read_in_token_order(
         next=following,
         previous=StateCursor(cursor.earlier[0], cursor.earlier[1:]) if cursor.earlier else None,
         is_first=not start.state,
+    )
+
+
+def read_gathered(
+    query: Query, per_page: int, cursor: StateCursor | None, limit: int | None
+) -> Found:
+    """Read a page of rows that are in order over several partitions.
+
+    All rows before it are read, too; there are no more than a query may gather.
+    """
+    position = cursor.start.position if cursor else 0
+    wanted, is_last = _room(per_page, position, limit)
+    rows = query.first_rows(position + wanted + (not is_last))[position:]
+    more, rows = len(rows) > wanted, rows[:wanted]
+    before = Start(position=max(0, position - per_page))
+    return Found(
+        rows,
+        next=StateCursor(Start(position=position + len(rows))) if more else None,
+        previous=StateCursor(before) if position else None,
+        is_first=not position,
     )
 
 

@@ -1,8 +1,6 @@
 """``Query``: cqlengine's query set, on the connection of the current application.
 
-Stages: a query collects conditions; its *shape*, which is all but the values, leads to the CQL with
-markers, made once for each shape; the values are bound to the prepared statement, which is sent.
-What has no shape here (functions, ``token()``, writes) goes through cqlengine's statements.
+What it asks is in ``selection``; here the rows are read, become instances, and are written.
 
 What pages, JSON, bulk reads and the like need of a query has a name: ``narrowed``, ``read_page``,
 ``make_items``, ``binding`` and the properties beside them.
@@ -10,44 +8,36 @@ What pages, JSON, bulk reads and the like need of a query has a name: ``narrowed
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from cassandra import InvalidRequest
 from cassandra.cqlengine import CQLEngineException
-from cassandra.cqlengine import query as cqlengine_query
-from cassandra.cqlengine.connection import NOT_SET
-from cassandra.cqlengine.functions import QueryValue
-from cassandra.cqlengine.statements import (
-    BaseCQLStatement,
-    DeleteStatement,
-    SelectStatement,
-)
+from cassandra.cqlengine.query import QueryException
+from cassandra.cqlengine.statements import BaseCQLStatement
 from werkzeug.exceptions import NotFound
 
-from .._cqlengine import BatchQuery, Model, ModelQuerySet, WhereClause
+from .._cqlengine import Model, WhereClause
 from ..guardrails import check_filtering, check_rows
 from ..mapping.conversions import as_stored
 from ..mapping.instances import make_instances, mark_unread
-from ..mapping.naming import naming_model
-from ..protocol import mark_for_instances
 from ..statements.compiling import compile_statement
 from ..statements.info import StatementInfo
-from ..statements.sending import BoundQuery, bind_query
-from .conditions import Comparison, check_lengths, copy_clause
-from .stock import run
-from .writes import OPTIONS, check_columns, choose_writer, insert, options_of
+from ..statements.sending import bind_query
+from .conditions import Comparison, check_lengths
+from .items import Items
+from .kinds import KeptRows, of_own_kind, own_conditions
+from .options import OPTIONS, WriteOptions, give_options, options_of
+from .saving import delete_rows, insert, update_rows
+from .selection import Row as Row
+from .selection import Selection
+from .writes import check_columns, makes_itself
 
 if TYPE_CHECKING:
-    from cassandra.cluster import ResultSet
-    from typing_extensions import Self
-
     from ..connection import PagedRows
-    from ..connection.place import Place
-    from ..mapping.mapper import Mapper, StatementKey
+    from ..mapping.mapper import Mapper
+    from ..statements.sending import BoundQuery
 
 #: A model, and what a query gives: instances of it, or else what ``values_list()`` asks for.
 M = TypeVar("M", bound=Model)
@@ -57,9 +47,6 @@ if TYPE_CHECKING:
     T_co = TypeVarWithDefault("T_co", covariant=True, default=Any)
 else:
     T_co = TypeVar("T_co", covariant=True)
-
-#: A row as the driver gives it: values by the names of columns in CQL.
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -73,28 +60,11 @@ class RowPage:
     paging_state: bytes | None
 
 
-class Query(ModelQuerySet, Generic[T_co]):
+class Query(Selection, Generic[T_co]):
     """cqlengine's query set, on the application's connection.
 
     There is no implicit LIMIT: a query without one gives every row, fetched page by page.
     """
-
-    # What a fresh query set has. None of it is changed in place: `__deepcopy__`, with which each of
-    # cqlengine's methods begins, makes lists and sets of the clone's own.
-    _where: Sequence[Any] = ()
-    _conditional: Sequence[Any] = ()
-    _order: Sequence[str] = ()
-    _only_fields: Sequence[str] = ()
-    _defer_fields: AbstractSet[str] = frozenset()
-    _deferred_values: Mapping[str, object] = MappingProxyType({})
-    _distinct_fields: Sequence[str] | None = None
-    _values_list = _flat_values_list = False
-    _allow_filtering = _if_not_exists = _if_exists = False
-    _limit = 0
-    _result_cache: list[Any] | None = None
-    _batch: BatchQuery | None = None
-    _ttl = _consistency = _timestamp = _fetch_size = _connection = _count = None
-    _timeout: Any = NOT_SET
 
     #: Whether a subclass has defaults of its own for options.
     _has_own_options = False
@@ -103,120 +73,10 @@ class Query(ModelQuerySet, Generic[T_co]):
         super().__init_subclass__(**arguments)
         cls._has_own_options = cls._has_own_options or not OPTIONS.isdisjoint(vars(cls))
 
-    def __init__(self, model: type[Model]) -> None:
-        self.model = model
-
-    def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        del memo
-        clone = self._derive()
-        clone._where = list(self._where)
-        clone._conditional = list(self._conditional)
-        clone._order = list(self._order)
-        clone._defer_fields = set(self._defer_fields)
-        return clone
-
-    def _derive(self) -> Self:
-        """Return a query set like this one, not executed, with the same conditions and options."""
-        clone = object.__new__(self.__class__)
-        state = self.__dict__.copy()
-        if self._result_cache is not None or self._count is not None:
-            state["_result_cache"] = state["_count"] = None
-        clone.__dict__ = state
-        return clone
-
-    def _options(self) -> Mapping[str, object]:
-        return {name: getattr(self, name, None) for name in OPTIONS}
-
-    def _own_clauses(self) -> Self:
-        """Return a query set like this one whose conditions may be numbered, to make a statement of
-        them, while another thread does so with this one's.
-        """
-        clone = self._derive()
-        clone._where = [copy_clause(clause) for clause in self._where]
-        clone._conditional = [copy_clause(clause) for clause in self._conditional]
-        return clone
-
-    # Building
-
-    def filter(self, *args: WhereClause, **kwargs: object) -> Self:
-        """Return a query set that keeps the rows for which all conditions hold.
-
-        :raises QueryException: if a column or an operator does not exist.
-        """
-        query = self
-        where = list(self._where)
-        if args:
-            query = super().filter(*args)
-            where = list(query._where)
-        mapper = self.mapper
-        for argument, value in kwargs.items():
-            known = None
-            if value is not None and not isinstance(value, QueryValue):
-                known = mapper.filters.get(argument) or mapper.filter(argument)
-            if known is not None:
-                where.append(Comparison(known, value))
-            else:
-                query = query._derive()
-                query._where = where
-                query = super(Query, query).filter(**{argument: value})
-                where = list(query._where)
-        clone = self._derive()
-        clone._where = where
-        return clone
-
-    def batch(self, batch_obj: BatchQuery | None) -> Self:
-        """Return a query set whose writes are added to a batch.
-
-        :raises CQLEngineException: if it is not a batch, or the query has a connection of its own.
-        """
-        if self._connection:
-            raise CQLEngineException("Cannot specify the connection on model in batch mode.")
-        if batch_obj is not None and not isinstance(batch_obj, BatchQuery):
-            raise CQLEngineException("batch_obj must be a BatchQuery instance or None")
-        clone = self._derive()
-        clone._batch = batch_obj
-        return clone
-
-    def distinct(self, distinct_fields: Sequence[str] | None = None) -> Self:
-        """Return a query set of the distinct values of columns.
-
-        :param distinct_fields: names of columns; the partition key if not given.
-        :raises QueryException: if one of them does not exist.
-        """
-        mapper = self.mapper
-        fields = []
-        for name in distinct_fields or mapper.partition_key:
-            known = mapper.columns.get(mapper.attributes.get(name, name))
-            if known is None:
-                raise cqlengine_query.QueryException(f"Can't resolve column name: '{name}'")
-            fields.append(known.db_field_name)
-        clone = self._derive()
-        clone._distinct_fields = fields
-        return clone
-
-    def limit(self, v: int | None) -> Self:
-        """Return a query set of at most ``v`` rows; None or 0 is without a limit.
-
-        :raises TypeError: if ``v`` is not a whole number.
-        :raises QueryException: if it is negative.
-        """
-        if v is not None and (not isinstance(v, int) or isinstance(v, bool)):
-            raise TypeError(f"limit() takes a whole number or None, not {v!r}")
-        if v is not None and v < 0:
-            raise cqlengine_query.QueryException("Negative limit is not allowed")
-        clone = self._derive()
-        clone._limit = v or 0
-        return clone
-
-    def _select_fields(self) -> list[str]:
-        # A row may be of a subclass, which has columns that this model does not know. cqlengine
-        # forgets them as soon as there is a filter.
-        if self.mapper.is_polymorphic and not self._only_fields:
-            return []
-        if self._defer_fields or self._only_fields:
-            return super()._select_fields()
-        # Never `*`: then a row has no column that the model does not know.
-        return [column.db_field_name for column in self.mapper.columns.values()]
+    def _options(self) -> WriteOptions:
+        if self._has_own_options:
+            return options_of({name: getattr(self, name, None) for name in OPTIONS})
+        return options_of(self.__dict__)
 
     # Writing
 
@@ -225,17 +85,18 @@ class Query(ModelQuerySet, Generic[T_co]):
 
         :raises ValidationError: naming the column that does not exist or whose value cannot be
             stored.
+        :raises LWTException: after ``if_not_exists()``, if there is such a row.
         """
-        mapper = self.mapper
+        mapper, options = self.mapper, self._options()
         check_columns(mapper, kwargs)
-        options = self._options() if self._has_own_options else self.__dict__
-        writer = choose_writer(mapper, "insert", options_of(options))
+        model: Any = self.model
         made: M
-        if writer is None:
-            made = super().create(**kwargs)
+        if makes_itself(mapper, "insert"):
+            made = insert(model, kwargs, options)
         else:
-            model: Any = self.model
-            made = insert(model, writer, kwargs, batch=self._batch, ttl=self._ttl)
+            made = model(**kwargs)
+            give_options(made, options)
+            made.save()
         return made
 
     def update(self, **values: object) -> None:
@@ -243,199 +104,78 @@ class Query(ModelQuerySet, Generic[T_co]):
 
         :raises ValidationError: naming the column that does not exist, belongs to the key, or whose
             value cannot be stored.
+        :raises QueryException: naming the columns of the key that have no filter.
+        :raises LWTException: if a condition did not hold.
         """
-        # cqlengine would remove the column with the attribute's name, not that in CQL.
-        known = self.mapper.columns
-        nulled = [
-            known[name]
-            for name, value in values.items()
-            if value is None and name in known and not known[name].is_primary_key
-        ]
-        for column in nulled:
-            column.validate(None)
-        written = {
-            name: value
-            for name, value in values.items()
-            if name not in known or known[name] not in nulled
-        }
-        query = self._own_clauses()
-        with naming_model(self.mapper.name, known):
-            super(Query, query).update(**written)
-        if nulled:
-            fields = {known[name].db_field_name for name in written if name in known}
-            query = self._own_clauses()
-            query._execute(
-                DeleteStatement(
-                    self.column_family_name,
-                    fields=[column.db_field_name for column in nulled],
-                    where=query._where,
-                    timestamp=self._timestamp,
-                    conditionals=[each for each in query._conditional if each.field not in fields],
-                    if_exists=self._if_exists,
-                )
-            )
+        update_rows(self.mapper, own_conditions(self, deletes=False), values, self._options())
 
     def delete(self) -> None:
         """Delete the rows that the filters name: a partition, a range in one, or a row.
 
-        :raises QueryException: if a column of the partition key has no filter.
+        :raises QueryException: if a column of the partition key has no filter; or any of the
+            primary key, where the model shares a table with others.
+        :raises LWTException: if a condition did not hold.
         """
-        super(Query, self._own_clauses()).delete()
+        delete_rows(self.mapper, own_conditions(self, deletes=True), self._options())
 
     # Executing
 
-    def _execute(self, statement: BaseCQLStatement) -> ResultSet | None:
-        return run(self.mapper, statement, self._options())
-
-    def bound_select(
-        self, limit: int | None = None, *, for_instances: bool = True, fetch_size: int | None = None
-    ) -> BoundQuery:
-        """Return the SELECT, ready to be sent.
-
-        :param limit: in place of the query's own; 0 is none.
-        :param for_instances: whether the rows only become instances, and are not shown.
-        :param fetch_size: rows of a page, in place of the query's own.
-        :raises CQLEngineException: if the query is for a batch.
-        """
-        if self._batch:
-            raise CQLEngineException(
-                "Only inserts, updates, and deletes are available in batch mode"
-            )
-        if limit is None:
-            limit = self._limit
-        mapper = self.mapper
-        place = mapper.place(self._connection)
+    def _execute(self, statement: BaseCQLStatement) -> PagedRows:
+        # For count(), whose SELECT is cqlengine's.
+        place = self.mapper.place(self._connection)
         rails = place.connection.settings.guardrails
         if self._allow_filtering:
-            check_filtering(rails, mapper.name)
-        shape = self._shape(place.keyspace, bool(limit))
-        if shape is None:
-            statement = self._own_clauses()._make_select(limit)
-            check_lengths(rails, statement.where_clauses, mapper.name)
-            cql, values = compile_statement(statement)
-            info = StatementInfo("select", mapper.subject(place.keyspace), cql, mapper.model)
-        else:
-            known = mapper.statements.get(shape)
-            if known is None:
-                cql, _ = compile_statement(self._own_clauses()._make_select(limit))
-                known = mapper.remember(shape, cql)
-            info = known
-            values = [clause.value for clause in self._where]
-            if limit:
-                values.append(limit)
+            check_filtering(rails, self.mapper.name)
+        check_lengths(rails, statement.where_clauses, self.mapper.name)
+        cql, values = compile_statement(statement)
+        info = StatementInfo("select", self.mapper.subject(place.keyspace), cql, self.model)
         query = bind_query(
             place,
             info,
             values,
-            subject=mapper.name,
+            subject=self.mapper.name,
             idempotent=True,
             consistency=self._consistency,
-            fetch_size=self._fetch_size if fetch_size is None else fetch_size,
+            fetch_size=statement.fetch_size,
         )
-        if for_instances and mapper.makes_light and not self._values_list:
-            mark_for_instances(query.statement)
-        return query
+        return query.execute(timeout=self._timeout)
 
     def _select(self, limit: int | None = None, *, for_instances: bool = True) -> PagedRows:
         """Execute the SELECT; the parameters are those of ``bound_select``."""
-        query = self.bound_select(limit, for_instances=for_instances)
-        return query.execute(timeout=self._timeout)
+        if limit is None:
+            limit = self._limit
+        query, kept = of_own_kind(self)
+        select = query.bound_select(0 if kept else limit, for_instances=for_instances)
+        found = query.send(select)
+        return KeptRows(found, kept, limit) if kept else found
 
-    def _shape(self, keyspace: str | None, limited: bool) -> StatementKey | None:
-        """Return the SELECT's shape, or None if a clause is more than a comparison."""
-        where = []
-        for clause in self._where:
-            if clause.__class__ is not Comparison:
-                return None
-            where.append(clause.known.shape)
-        state = self.__dict__
-        if where and len(state) - ("_limit" in state) == 2:
-            # The model and the conditions: most queries have no more.
-            return (keyspace, "select", limited, *where)
-        return (
-            keyspace,
-            "select",
-            limited,
-            tuple(where),
-            tuple(self._order),
-            self._allow_filtering,
-            tuple(self._only_fields),
-            frozenset(self._defer_fields),
-            tuple(self._distinct_fields or ()),
-        )
+    def send(self, select: BoundQuery, paging_state: bytes | None = None) -> PagedRows:
+        """Ask Cassandra for rows of the query.
 
-    def _make_select(self, limit: int) -> SelectStatement:
-        statement = self._select_query()
-        statement.limit = limit
-        return statement
+        :param select: what ``bound_select`` returned.
+        :param paging_state: where the rows begin; it must come from Cassandra.
+        :raises QueryException: if the table is not made for the question, or if there are more rows
+            than Cassandra may sort.
+        """
+        try:
+            found = select.execute(timeout=self._timeout, paging_state=paging_state)
+        except InvalidRequest as error:
+            raise self.refusal(error) from error
+        if self.is_gathered and len(found.current_rows) > self.most_gathered:
+            most = self.most_gathered
+            raise QueryException(
+                f"{self.mapper.name}: order_by() over several partitions gives {most:,} rows at "
+                "most, which Cassandra sorts and sends at once, and here are more. Use limit() or "
+                "narrower filters, or ask each partition by itself."
+            )
+        return found
 
     # What pages, JSON and bulk reads work with
 
     @property
-    def mapper(self) -> Mapper:
-        """What the kit knows of the model."""
-        return self.model.__mapper__
-
-    @property
-    def conditions(self) -> Sequence[WhereClause]:
-        """The conditions that a row must meet."""
-        return self._where
-
-    @property
-    def order(self) -> Sequence[str]:
-        """What ``order_by()`` asked for, as CQL writes it; empty for the table's own order."""
-        return self._order
-
-    @property
-    def row_limit(self) -> int | None:
-        """What ``limit()`` was given; None for all rows."""
-        return self._limit or None
-
-    @property
-    def is_distinct(self) -> bool:
-        """Whether ``distinct()`` was asked for."""
-        return bool(self._distinct_fields)
-
-    @property
-    def listed(self) -> list[str] | None:
-        """The attributes whose values ``values_list()`` asks for; None if it does not."""
-        if not self._values_list:
-            return None
-        attributes = self.mapper.attributes
-        return [attributes.get(field, field) for field in self._only_fields]
-
-    @property
-    def is_flat(self) -> bool:
-        """Whether ``values_list()`` asks for bare values of one column."""
-        return bool(self._flat_values_list)
-
-    @property
     def has_items(self) -> bool:
         """Whether the query has been executed, and keeps what it gave."""
-        return self._result_cache is not None
-
-    def place(self) -> Place:
-        """Return where the query goes.
-
-        :raises NoAppError: if there is no current application.
-        """
-        return self.mapper.place(self._connection)
-
-    def narrowed(
-        self, where: Sequence[WhereClause], order: Sequence[str], columns: Sequence[str]
-    ) -> Self:
-        """Return this query with other conditions and another order.
-
-        :param order: as CQL writes it.
-        :param columns: what it is to read, by CQL name, in spite of ``only()`` and ``defer()``.
-        """
-        clone = self._derive()
-        clone._where = copy.deepcopy(list(where))
-        clone._order = list(order)
-        clone._defer_fields = self._defer_fields - set(columns)
-        if self._only_fields:
-            clone._only_fields = [*self._only_fields, *columns]
-        return clone
+        return self._items is not None
 
     def read_page(self, fetch_size: int, paging_state: bytes | None) -> RowPage:
         """Ask Cassandra once, for at most ``fetch_size`` rows, without the query's limit.
@@ -443,38 +183,24 @@ class Query(ModelQuerySet, Generic[T_co]):
         :param paging_state: where the rows begin; it must come from Cassandra.
         """
         most = self._fetch_size or self.place().connection.settings.fetch_size
-        query = self.bound_select(0, fetch_size=min(fetch_size, most))
-        found = query.execute(timeout=self._timeout, paging_state=paging_state)
-        rows = list(found.current_rows)
+        query, kept = of_own_kind(self)
+        if kept is not None and kept.unique:
+            raise QueryException(
+                f"{self.mapper.name}: there are no pages of distinct() where models share a table. "
+                "Iterate over the query, or ask the model that owns the table."
+            )
+        found = query.send(query.bound_select(0, fetch_size=min(fetch_size, most)), paging_state)
+        rows = kept.of(found.current_rows) if kept else list(found.current_rows)
         _count_from_zero(self.mapper, rows)
         return RowPage(rows, found.paging_state)
 
-    def binding(self) -> list[object]:
-        """Return what tells this query from others, for a cursor that belongs to it.
+    def first_rows(self, count: int) -> list[Row]:
+        """Ask Cassandra once, for the first ``count`` rows, in place of the query's limit."""
+        return list(self._select(count).current_rows)
 
-        Its values are such that ``pagination.cursors.digest_of`` has a lasting text for them.
-        """
-        mapper, statement = self.mapper, self._select_query()
-        return [
-            self.model.__name__,
-            self._connection or self.model.__connection__ or mapper.bind,
-            statement.table,
-            [
-                (
-                    column.db_field_name,
-                    column.db_type,
-                    column.partition_key,
-                    column.clustering_order,
-                )
-                for column in mapper.primary_key.values()
-            ],
-            [str(clause) for clause in statement.where_clauses],
-            statement.get_context(),
-            self._order,
-            self.row_limit,
-            self._distinct_fields,
-            self._allow_filtering,
-        ]
+    def read_after(self, page: PagedRows | None) -> PagedRows:
+        """Read the page after another one; the first one after None."""
+        return self._select() if page is None else page.following()
 
     def known_values(self) -> Row:
         """Return the values, by CQL name, that rows may lack because the query fixes them.
@@ -483,10 +209,14 @@ class Query(ModelQuerySet, Generic[T_co]):
         """
         if not (self._only_fields or self._defer_fields):
             return {}
+        # The condition on the discriminator may be the model's.
+        not_asked = self.added_field if self.mapper.is_kind else None
         return {
             clause.field: as_stored(clause.known.to_python(clause.given))
             for clause in self._where
-            if clause.__class__ is Comparison and clause.known.is_equality
+            if clause.__class__ is Comparison
+            and clause.known.is_equality
+            and clause.field != not_asked
         }
 
     def make_items(self, rows: list[Row]) -> list[T_co]:
@@ -498,11 +228,28 @@ class Query(ModelQuerySet, Generic[T_co]):
             return make_instances(mapper, rows, known)
         construct = self._get_result_constructor()
         made = [construct(known | row) for row in rows]
-        if not self._values_list and (self._only_fields or self._defer_fields):
+        if not self._values_list and (
+            self._only_fields or self._defer_fields or self._distinct_fields
+        ):
+            added = self.added_field
             for instance, row in zip(made, rows, strict=True):
-                given = {mapper.attributes.get(field, field) for field in known.keys() | row.keys()}
-                mark_unread(instance, instance.__mapper__.columns.keys() - given)
+                given = known.keys() | {field for field in row if field != added}
+                own = instance.__mapper__.attributes
+                mark_unread(instance, [name for field, name in own.items() if field not in given])
         return made
+
+    def make_page(self, page: PagedRows, before: int) -> list[T_co]:
+        """Return what iterating gives of a page.
+
+        :param before: how many items there are already.
+        :raises GuardrailError: if there are more rows than may be read without a limit.
+        """
+        self._check_count(page, before, before + len(page.current_rows))
+        return self.make_items(page.current_rows)
+
+    def _check_count(self, page: PagedRows, before: int, count: int) -> None:
+        if not self._limit:
+            check_rows(page.connection.settings.guardrails, before, count, self.mapper.name)
 
     def _construct_all(self, found: PagedRows) -> list[T_co]:
         return self._read_all(found, self.make_items)
@@ -517,28 +264,29 @@ class Query(ModelQuerySet, Generic[T_co]):
             before = len(made)
             _count_from_zero(self.mapper, found.current_rows)
             made += make(found.current_rows)
-            if not self._limit:
-                rails = found.connection.settings.guardrails
-                check_rows(rails, before, len(made), self.mapper.name)
+            self._check_count(found, before, len(made))
             if not found.has_more_pages:
                 return made
             found.fetch_next_page()
 
-    def _execute_query(self) -> list[T_co]:
-        """Return all instances of the query, which is executed once."""
-        found = self._result_cache
-        if found is None:
-            found = self._result_cache = self._construct_all(self._select())
-            self._count = len(found)
-        return found
+    def _kept(self) -> Items[T_co]:
+        """Return the items of the query, which is executed once, by whichever thread is first."""
+        items = self._items
+        if items is None:
+            made: Items[T_co] = Items(self._derive())
+            items = self.__dict__.setdefault("_items", made)
+        return items
 
     # Reading
 
     def __iter__(self) -> Iterator[T_co]:
-        return iter(self._execute_query())
+        return iter(self._kept())
 
     def __len__(self) -> int:
-        return len(self._execute_query())
+        return len(self._kept().all())
+
+    def __bool__(self) -> bool:
+        return self._kept().has(0)
 
     @overload
     def __getitem__(self, s: int) -> T_co: ...
@@ -547,14 +295,66 @@ class Query(ModelQuerySet, Generic[T_co]):
     def __getitem__(self, s: int | slice) -> T_co | list[T_co]:
         if not isinstance(s, int | slice):
             raise TypeError("QuerySet indices must be integers")
-        return self._execute_query()[s]
+        kept = self._kept()
+        if isinstance(s, slice):
+            end = _end_of(s)
+            if end is None:
+                return kept.all()[s]
+            kept.has(end - 1)
+            return kept.known[s]
+        if s < 0:
+            return kept.all()[s]
+        if not kept.has(s):
+            raise IndexError(f"{self.mapper.name}: there are {len(kept.known)} rows, no row {s}.")
+        return kept.known[s]
 
     def first(self) -> T_co | None:
         """Return the first row, or None."""
-        if self._result_cache is not None:
-            return self._result_cache[0] if self._result_cache else None
+        if self._items is not None:
+            return self._items.known[0] if self._items.has(0) else None
         found = self._construct_all(self._select(1))
         return found[0] if found else None
+
+    def count(self) -> int:
+        """Return how many rows there are, which Cassandra counts; no more than ``limit()``.
+
+        With a limit, of ``distinct()``, and where those of a model are found among others of the
+        table only here, the keys of the rows are read and counted.
+
+        :raises CQLEngineException: if the query is for a batch.
+        """
+        if self._batch:
+            raise CQLEngineException(
+                "Only inserts, updates, and deletes are available in batch mode"
+            )
+        if self._items is not None and self._items.is_complete:
+            return len(self._items.known)
+        if self._count is None:
+            self._count = self._count_rows()
+        return self._count
+
+    def _count_rows(self) -> int:
+        query = self._own_clauses()
+        # A number does not depend on it, and it may take the pages away.
+        query._order = ()
+        if not (self._limit or self._distinct_fields or of_own_kind(self)[1]):
+            try:
+                found = query._execute(query.count_statement())
+            except InvalidRequest as error:
+                raise self.refusal(error) from error
+            count: int = found.one()["count"]
+            return count
+        if not self._distinct_fields:
+            query._only_fields = [
+                column.db_field_name for column in self.mapper.partition_key.values()
+            ]
+            query._defer_fields = frozenset()
+        page = query._select(for_instances=False)
+        total = len(page.current_rows)
+        while page.has_more_pages:
+            page.fetch_next_page()
+            total += len(page.current_rows)
+        return total
 
     def get(self, *args: WhereClause, **kwargs: object) -> T_co:
         """Return the one row for which all conditions hold.
@@ -576,7 +376,13 @@ class Query(ModelQuerySet, Generic[T_co]):
         return self.get()
 
     def get_or_404(self, *args: WhereClause, **kwargs: object) -> T_co:
-        """Return the one row for which all conditions hold, or end the request with a 404."""
+        """Return the one row for which all conditions hold, or end the request with a 404.
+
+        A key that no row can have, such as a text that is not a date, is a 404, too.
+        """
+        given = self.mapper.primary_key.keys() & kwargs.keys()
+        if any(kwargs[name] is None for name in given):
+            raise NotFound
         try:
             return self.get(*args, **kwargs)
         except self.model.DoesNotExist:
@@ -599,7 +405,13 @@ class Query(ModelQuerySet, Generic[T_co]):
 
     def rows(self) -> list[Row]:
         """Return the rows as dictionaries by the columns' names in CQL, without instances."""
-        return self._read_all(self._select(for_instances=False), lambda rows: rows)
+        found = self._read_all(self._select(for_instances=False), lambda rows: rows)
+        mapper = self.mapper
+        if mapper.kind is None:
+            return found
+        # Those of a shared table are read with the columns of all that share it.
+        known = {*mapper.fields_of_kinds()} - {self.added_field}
+        return [{name: row[name] for name in row if name in known} for row in found]
 
     def iter(self, fetch_size: int | None = None) -> Iterator[T_co]:
         """Yield instances page by page, the next page being fetched while this one is read.
@@ -628,3 +440,13 @@ def _count_from_zero(mapper: Mapper, rows: list[Row]) -> None:
         for row in rows:
             if field in row and row[field] is None:
                 row[field] = 0
+
+
+def _end_of(s: slice) -> int | None:
+    """Return how many items a slice needs; None if that depends on how many there are.
+
+    :raises TypeError: if it is not made of whole numbers.
+    """
+    _: list[object] = [][s]
+    start, stop, step = s.start or 0, s.stop, s.step or 1
+    return None if stop is None or min(start, stop, step) < 0 else int(stop)

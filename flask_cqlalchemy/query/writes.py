@@ -1,123 +1,53 @@
-"""Writes of one row in one statement of a text that does not depend on the values.
+"""Writes: one statement each, prepared, with every value bound.
 
-An INSERT names every column: what is not given is left unset, what is given as None is null, so it
-needs no second statement. An UPDATE names the columns that change. ``choose_writer`` decides which
-writes are done so; all others go through cqlengine's statements (``stock``).
+An INSERT names every column: what is not given is left unset, and what is given as None is null.
+An UPDATE names the columns that change, and null for those that are removed. Options and conditions
+are of the one statement. Its text does not depend on the values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Literal, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from cassandra.cqlengine import ValidationError
-from cassandra.cqlengine.connection import NOT_SET
+from cassandra.cqlengine import CQLEngineException, ValidationError
+from cassandra.cqlengine.query import QueryException, check_applied
 from cassandra.query import UNSET_VALUE
 
-from .._cqlengine import BatchQuery, Model
-from ..batch import microseconds
-from ..mapping.instances import (
-    forget_changes,
-    given_values,
-    is_light,
-    make_instance,
-    make_light,
-    scalar_changes,
-)
 from ..mapping.naming import unknown_name
+from ..statements.info import StatementInfo, Timed
 from ..statements.sending import BoundQuery, bind_query
+from .assignments import Assignments
+from .conditions import render
+from .options import PLAIN, WriteOptions
 
 if TYPE_CHECKING:
     from ..connection.place import Place
     from ..mapping.mapper import Mapper
-    from ..mapping.writer import Writer
-    from ..statements.info import StatementInfo
+    from ..mapping.writer import ColumnWriter, Writer
 
-M = TypeVar("M", bound=Model)
-
-Verb = Literal["insert", "update", "delete"]
-
-#: Options that a query set or an instance may carry, by the names under which cqlengine keeps them.
-OPTIONS = frozenset(
-    {
-        "__consistency__",
-        "_batch",
-        "_conditional",
-        "_connection",
-        "_consistency",
-        "_if_exists",
-        "_if_not_exists",
-        "_timeout",
-        "_timestamp",
-        "_ttl",
-    }
-)
-
-#: Of these, the ones that a statement of the kit's own takes.
-_TAKEN: Mapping[Verb, AbstractSet[str]] = {
-    "insert": frozenset({"_batch", "_ttl"}),
-    "update": frozenset(),
-    "delete": frozenset(),
+#: What a program may have its own version of, that a write of many rows, or ``create()``, would
+#: pass by if it made its statements itself: by the write.
+HEARD: Mapping[str, frozenset[str]] = {
+    "insert": frozenset({"__init__", "save", "validate", "__dmlquery__", "objects.create"}),
+    "update": frozenset({"objects.update"}),
+    "delete": frozenset({"objects.delete"}),
 }
 
-_NONE: frozenset[str] = frozenset()
 
+def makes_itself(mapper: Mapper, verb: str) -> bool:
+    """Decide whether a row is written without asking anybody but the columns.
 
-def options_of(state: Mapping[str, object]) -> AbstractSet[str]:
-    """Return which options are set, by what an instance or a query has for their names."""
-    if OPTIONS.isdisjoint(state):
-        return _NONE
-    return {name for name in OPTIONS & state.keys() if _is_set(name, state[name])}
-
-
-def _is_set(name: str, option: object) -> bool:
-    if name == "_timeout":
-        # None is to wait for ever.
-        return option is not NOT_SET
-    return option is not None and option is not False and option not in ([], ())
-
-
-def choose_writer(
-    mapper: Mapper,
-    verb: Verb,
-    options: AbstractSet[str] = _NONE,
-    *,
-    instance: Model | None = None,
-    changes: Mapping[str, object] | None = None,
-) -> Writer | None:
-    """Decide how a write is sent: by the writer returned, in one statement; or, for None, by
-    cqlengine's.
-
-    The rule: a write is one statement of the kit's own if all of these hold.
-
-    1. The table has no counter and no static column, whose statements differ, and is not shared by
-       several models (``Mapper.writer``).
-    2. The program has no version of its own of what such a statement would pass by
-       (``Mapper.overridden``).
-    3. No option is set but those that such a statement takes: a batch and a TTL for an INSERT,
-       which names every column; for the others none.
-    4. An UPDATE of an instance sets scalar columns to values other than None, and nothing else of
-       the instance has changed: cqlengine removes columns, and parts of collections, by statements
-       of their own.
-
-    A write is refused, before any of this, if it names a column that does not exist
-    (``check_columns``), or lacks a part of the primary key (``check_key``, ``ColumnWriter``).
-
-    :param options: what ``options_of`` returned.
-    :param instance: whose columns an UPDATE is to write; None if the row was not read.
-    :param changes: the columns to write of it.
+    The rule: a statement is made straight from the values if there is nothing of the program's own
+    that this would pass by (``HEARD``), and the row stands for one model alone. Otherwise an
+    instance, or the model's query set, writes the row, one as well as many; they make the same
+    statement in the end. A model's own ``create()``, ``update()`` and ``delete()`` are called by
+    those who call them, as everywhere in Python; where a write of many rows would have to, it is
+    refused (``bulk``).
     """
-    writer = mapper.writer
-    if writer is None or mapper.overridden or not options <= _TAKEN[verb]:
-        return None
-    if instance is not None:
-        for name, value in (changes or {}).items():
-            if value is None or name not in writer.scalars:
-                return None
-        if not is_light(instance):
-            return None
-    return writer
+    return mapper.overridden.isdisjoint(HEARD[verb]) and not (
+        verb == "insert" and (mapper.is_polymorphic or mapper.has_counters)
+    )
 
 
 def check_columns(mapper: Mapper, given: Mapping[str, object]) -> None:
@@ -156,26 +86,32 @@ def check_changes(mapper: Mapper, given: Mapping[str, object]) -> None:
 
 def bind_insert(
     mapper: Mapper,
-    writer: Writer,
     place: Place,
     given: Mapping[str, object],
+    options: WriteOptions = PLAIN,
     *,
-    ttl: int | None = None,
-    timestamp: int | None = None,
     defaults: bool = True,
 ) -> tuple[BoundQuery, dict[str, object]]:
-    """Make the INSERT of a row.
+    """Make the INSERT of a row; of a partition's own columns alone, if the clustering key is not
+    given and nothing but them is.
 
     :param given: values by the names of attributes.
     :param defaults: whether the others take their defaults; an instance has done so before.
-    :param ttl: seconds.
-    :param timestamp: microseconds since 1970.
     :returns: the query, and the row by the names of attributes.
     :raises ValidationError: naming the column whose value cannot be stored.
+    :raises CQLEngineException: for options that an INSERT does not have.
     """
+    writer = mapper.writer
+    if options.conditions or options.if_exists:
+        raise CQLEngineException(
+            f"{mapper.name}: a new row has no condition but if_not_exists(); iff() and if_exists() "
+            "are for update(), delete(), and save() of a row that was read."
+        )
+    only_static = writer.has_static and _is_static_row(mapper, given)
+    columns = _static_columns(writer) if only_static else writer.columns
     row: dict[str, object] = {}
-    values = []
-    for name, passthrough, column in writer.columns:
+    values: list[object] = []
+    for name, passthrough, column in columns:
         if name in given:
             value = given[name]
             if value.__class__ is passthrough:
@@ -188,191 +124,242 @@ def bind_insert(
             value, bound = column.convert(column.default() if defaults and column.default else None)
             row[name] = value
             values.append(UNSET_VALUE if bound is None else bound)
+    if only_static:
+        row = {name: row.get(name) for name in writer.by_name}
     used: tuple[str, ...] = ()
-    if ttl is not None or timestamp is not None:
-        options = {"TTL": ttl, "TIMESTAMP": timestamp}
-        used = tuple(name for name, option in options.items() if option is not None)
-        values += [options[name] for name in used]
-    key = (place.keyspace, "insert", *used)
-    info = mapper.statements.get(key) or mapper.remember(
-        key, _insert_cql(mapper.qualified(place.keyspace), writer, used)
-    )
-    return _bind(mapper, place, info, values), row
+    if options is not PLAIN:
+        used, bound_options = _using(options)
+        values += bound_options
+    key = (place.keyspace, "insert", only_static, options.if_not_exists, *used)
+    info = mapper.statements.get(key)
+    if info is None:
+        cql, timed = _insert_cql(_table(mapper, place), columns, options, used)
+        info = mapper.remember(key, cql, timed)
+    return _bind(mapper, place, info, values, options), row
 
 
-def insert(
-    model: type[M],
-    writer: Writer,
-    given: Mapping[str, object],
-    *,
-    batch: BatchQuery | None = None,
-    ttl: int | None = None,
-) -> M:
-    """Insert a row and return its instance; with a batch, as soon as that is executed.
-
-    :raises ValidationError: naming the column whose value cannot be stored.
-    """
-    return make_instance(model, _insert(model.__mapper__, writer, given, batch, ttl))
-
-
-def insert_instance(instance: Model) -> bool:
-    """Insert the row of a new instance, in its batch if it has one, if one statement can.
-
-    :returns: False if it cannot, and nothing was done.
-    :raises ValidationError: naming the column whose value cannot be stored.
-    """
-    mapper = instance.__mapper__
-    state = instance.__dict__
-    writer = choose_writer(mapper, "insert", options_of(state))
-    if writer is None:
+def _is_static_row(mapper: Mapper, given: Mapping[str, object]) -> bool:
+    """Return whether what is given is a partition's alone."""
+    if not mapper.clustering_key or any(
+        given.get(name) is not None for name in mapper.clustering_key
+    ):
         return False
-    given = given_values(instance)
-    row = _insert(mapper, writer, given, state.get("_batch"), state.get("_ttl"), defaults=False)
-    make_light(instance, row)
-    return True
-
-
-def _insert(
-    mapper: Mapper,
-    writer: Writer,
-    given: Mapping[str, object],
-    batch: BatchQuery | None,
-    ttl: int | None,
-    *,
-    defaults: bool = True,
-) -> dict[str, object]:
-    query, row = bind_insert(
-        mapper,
-        writer,
-        mapper.place(),
-        given,
-        ttl=ttl or None,
-        timestamp=None if batch is None else microseconds(batch),
-        defaults=defaults,
+    columns = mapper.writer.by_name
+    return all(
+        columns[name].is_static or columns[name].is_key or columns[name].is_null(value)
+        for name, value in given.items()
     )
-    if batch is None:
-        query.execute()
-    else:
-        query.add_to(batch)
-    return row
 
 
-# UPDATE
+def _static_columns(writer: Writer) -> Sequence[tuple[str, type | None, ColumnWriter]]:
+    return [each for each in writer.columns if each[2].is_static or each[2] in writer.partition]
 
 
-def save_changes(instance: Model, given: Mapping[str, object]) -> bool:
-    """Write the columns given, and those assigned since a light instance was read, if one
-    UPDATE can.
-
-    :returns: False if it cannot, and nothing was done.
-    :raises ValidationError: naming the column whose value cannot be stored.
-    """
-    mapper: Mapper = instance.__mapper__
-    row = instance.__dict__
-    originals = scalar_changes(instance)
-    wanted = {**{name: row[name] for name in originals}, **given} if originals else given
-    writer = choose_writer(mapper, "update", options_of(row), instance=instance, changes=wanted)
-    if writer is None:
-        return False
-    for column in writer.required:
-        if column.name not in wanted:
-            column.validate(row.get(column.name))
-    kept: dict[str, object] = {}
-    changes: dict[str, object] = {}
-    values: list[object] = []
-    for name, value in wanted.items():
-        column = writer.scalars[name]
-        stored, bound = (
-            (value, value) if value.__class__ is column.passthrough else column.convert(value)
-        )
-        kept[name] = stored
-        if stored != (originals[name] if name in originals else row.get(name)):
-            changes[name] = stored
-            values.append(bound)
-    if changes:
-        _bind_update(mapper, writer, mapper.place(), changes, values, row).execute()
-    row.update(kept)
-    if originals:
-        forget_changes(instance)
-    return True
+# UPDATE and DELETE
 
 
 def bind_update(
-    mapper: Mapper, writer: Writer, place: Place, given: Mapping[str, object]
+    mapper: Mapper,
+    place: Place,
+    assignments: Assignments,
+    where: Sequence[tuple[str, Sequence[object]]],
+    options: WriteOptions = PLAIN,
 ) -> BoundQuery:
+    """Make an UPDATE.
+
+    :param where: conditions, each with its values.
+    """
+    used, values = _using(options)
+    values += assignments.values
+    for _, bound in where:
+        values += bound
+    conditions = [render(clause) for clause in options.conditions]
+    for _, bound in conditions:
+        values += bound
+    info = _update_info(
+        mapper,
+        place,
+        assignments.texts,
+        [text for text, _ in where],
+        used,
+        _if_cql([text for text, _ in conditions], options),
+    )
+    return _bind(mapper, place, info, values, options, idempotent=assignments.is_idempotent)
+
+
+def bind_scalars(
+    mapper: Mapper, place: Place, texts: Sequence[str], values: Sequence[object]
+) -> BoundQuery:
+    """Make an UPDATE of a row without options.
+
+    :param texts: the assignments.
+    :param values: theirs, and those of the primary key.
+    """
+    where = [column.equals for column in mapper.writer.keys]
+    return _bind(mapper, place, _update_info(mapper, place, texts, where, ()), values, PLAIN)
+
+
+def _update_info(
+    mapper: Mapper,
+    place: Place,
+    texts: Sequence[str],
+    where: Sequence[str],
+    used: Sequence[str],
+    condition: str = "",
+) -> StatementInfo:
+    key = (place.keyspace, "update", condition, *used, *texts, "", *where)
+    info = mapper.statements.get(key)
+    if info is None:
+        begin = f"UPDATE {_table(mapper, place)}"
+        end = f" SET {', '.join(texts)} WHERE {' AND '.join(where)}{condition}"
+        timed = None
+        if not condition and "TIMESTAMP" not in used and not mapper.has_counters:
+            timed = Timed(f"{begin}{_using_cql([*used, 'TIMESTAMP'])}{end}", len(used))
+        info = mapper.remember(key, f"{begin}{_using_cql(used)}{end}", timed)
+    return info
+
+
+def bind_delete(
+    mapper: Mapper,
+    place: Place,
+    where: Sequence[tuple[str, Sequence[object]]],
+    options: WriteOptions = PLAIN,
+) -> BoundQuery:
+    """Make a DELETE.
+
+    :param where: conditions, each with its values.
+    """
+    used, values = _using(options, has_ttl=False)
+    for _, bound in where:
+        values += bound
+    conditions = [render(clause) for clause in options.conditions]
+    for _, bound in conditions:
+        values += bound
+    condition = _if_cql([text for text, _ in conditions], options)
+    texts = [text for text, _ in where]
+    key = (place.keyspace, "delete", condition, *used, *texts)
+    info = mapper.statements.get(key)
+    if info is None:
+        begin = f"DELETE FROM {_table(mapper, place)}"
+        end = f" WHERE {' AND '.join(texts)}{condition}"
+        timed = None
+        if not condition and not used and not mapper.has_counters:
+            timed = Timed(f"{begin}{_using_cql(['TIMESTAMP'])}{end}", 0)
+        info = mapper.remember(key, f"{begin}{_using_cql(used)}{end}", timed)
+    return _bind(mapper, place, info, values, options)
+
+
+def bind_change(mapper: Mapper, place: Place, given: Mapping[str, object]) -> BoundQuery:
     """Make the UPDATE of a row that was not read. None removes a value.
 
     :param given: the whole primary key, and the columns to write.
     :raises ValidationError: naming the column whose value cannot be stored.
     """
-    changes = {name: value for name, value in given.items() if name in writer.settable}
-    values = [writer.settable[name].convert(value)[1] for name, value in changes.items()]
-    return _bind_update(mapper, writer, place, changes, values, given)
+    assignments = Assignments()
+    for name, value in given.items():
+        if name not in mapper.primary_key:
+            assignments.apply(mapper, name, value)
+    keys = mapper.writer.partition if assignments.only_static else mapper.writer.keys
+    where = [(column.equals, [column.convert(given[column.name])[1]]) for column in keys]
+    return bind_update(mapper, place, assignments, where)
 
 
-def _bind_update(
-    mapper: Mapper,
-    writer: Writer,
-    place: Place,
-    changes: Mapping[str, object],
-    values: list[object],
-    row: Mapping[str, object],
-) -> BoundQuery:
-    key = (place.keyspace, "update", *changes)
-    info = mapper.statements.get(key) or mapper.remember(
-        key, _update_cql(mapper.qualified(place.keyspace), writer, changes)
-    )
-    for column in writer.keys:
-        value = row.get(column.name)
-        values.append(value if value.__class__ is column.passthrough else column.convert(value)[1])
-    return _bind(mapper, place, info, values)
-
-
-# DELETE
-
-
-def bind_delete(
-    mapper: Mapper, writer: Writer, place: Place, key: Mapping[str, object]
-) -> BoundQuery:
+def bind_removal(mapper: Mapper, place: Place, key: Mapping[str, object]) -> BoundQuery:
     """Make the DELETE of a row, by its whole primary key.
 
     :raises ValidationError: naming the column whose value cannot be stored.
     """
-    name = (place.keyspace, "delete")
-    info = mapper.statements.get(name) or mapper.remember(
-        name, f"DELETE FROM {mapper.qualified(place.keyspace)} WHERE {_key_cql(writer)}"
-    )
-    values = [column.convert(key[column.name])[1] for column in writer.keys]
-    return _bind(mapper, place, info, values)
+    where = [
+        (column.equals, [column.convert(key[column.name])[1]]) for column in mapper.writer.keys
+    ]
+    return bind_delete(mapper, place, where)
+
+
+# Sending
 
 
 def _bind(
-    mapper: Mapper, place: Place, info: StatementInfo, values: Sequence[object]
+    mapper: Mapper,
+    place: Place,
+    info: StatementInfo,
+    values: Sequence[object],
+    options: WriteOptions,
+    *,
+    idempotent: bool = True,
 ) -> BoundQuery:
     return bind_query(
         place,
         info,
         values,
         subject=mapper.name,
-        idempotent=True,
-        consistency=mapper.consistency,
+        idempotent=idempotent and not options.is_conditional,
+        consistency=mapper.consistency if options.consistency is None else options.consistency,
     )
+
+
+def send(
+    query: BoundQuery, options: WriteOptions, written: Callable[[], object] | None = None
+) -> None:
+    """Execute a write, or add it to its batch.
+
+    :param written: called as soon as it has been sent.
+    :raises LWTException: if a condition did not hold.
+    """
+    if options.batch is not None:
+        query.add_to(options.batch, written)
+        return
+    rows = query.execute(timeout=options.timeout)
+    if options.is_conditional:
+        check_applied(rows)
+    if written is not None:
+        written()
 
 
 # Texts
 
 
-def _insert_cql(table: str, writer: Writer, options: Sequence[str]) -> str:
-    names = ", ".join(f'"{column.field}"' for _, _, column in writer.columns)
-    markers = ", ".join("?" * len(writer.columns))
-    using = " AND ".join(f"{option} ?" for option in options)
-    return f"INSERT INTO {table} ({names}) VALUES ({markers}){' USING ' if using else ''}{using}"
+def _table(mapper: Mapper, place: Place) -> str:
+    """Return the table that a statement writes to, as its text is made.
+
+    :raises QueryException: if it is a view.
+    """
+    if mapper.is_view:
+        raise QueryException(
+            f"{mapper.name} is over a materialised view, which Cassandra keeps by itself: write to "
+            "the model of its table."
+        )
+    return mapper.qualified(place.keyspace)
 
 
-def _update_cql(table: str, writer: Writer, changes: Mapping[str, object]) -> str:
-    assignments = ", ".join(f'"{writer.settable[name].field}" = ?' for name in changes)
-    return f"UPDATE {table} SET {assignments} WHERE {_key_cql(writer)}"
+def _using(options: WriteOptions, *, has_ttl: bool = True) -> tuple[tuple[str, ...], list[object]]:
+    """Return the options of a USING, and their values."""
+    given = {"TTL": options.ttl if has_ttl else None, "TIMESTAMP": options.microseconds()}
+    used = {name: value for name, value in given.items() if value is not None}
+    return tuple(used), [*used.values()]
 
 
-def _key_cql(writer: Writer) -> str:
-    return " AND ".join(f'"{column.field}" = ?' for column in writer.keys)
+def _using_cql(used: Sequence[str]) -> str:
+    return f" USING {' AND '.join(f'{name} ?' for name in used)}" if used else ""
+
+
+def _if_cql(conditions: Sequence[str], options: WriteOptions) -> str:
+    if conditions:
+        return f" IF {' AND '.join(conditions)}"
+    return " IF EXISTS" if options.if_exists else ""
+
+
+def _insert_cql(
+    table: str,
+    columns: Sequence[tuple[str, type | None, ColumnWriter]],
+    options: WriteOptions,
+    used: Sequence[str],
+) -> tuple[str, Timed | None]:
+    names = ", ".join(f'"{column.field}"' for _, _, column in columns)
+    markers = ", ".join("?" * len(columns))
+    cql = f"INSERT INTO {table} ({names}) VALUES ({markers})"
+    if options.if_not_exists:
+        return f"{cql} IF NOT EXISTS{_using_cql(used)}", None
+    timed = None
+    if "TIMESTAMP" not in used:
+        timed = Timed(f"{cql}{_using_cql([*used, 'TIMESTAMP'])}", len(columns) + len(used))
+    return f"{cql}{_using_cql(used)}", timed

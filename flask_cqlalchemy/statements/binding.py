@@ -29,6 +29,9 @@ from ..words import describe
 #: From a value that is not null to its bytes.
 Serializer = Callable[[Any], bytes]
 
+#: The most bytes of a value in a partition key, whose length has two bytes.
+MOST_KEY_BYTES = 65_535
+
 #: Where a prepared statement keeps what serializes its values.
 _SERIALIZERS = "_flask_cqlalchemy_serializers"
 
@@ -52,6 +55,13 @@ def bind(prepared: PreparedStatement, values: Sequence[object], subject: str) ->
             if values[index] is UNSET_VALUE:
                 name = prepared.column_metadata[index].name
                 raise ValidationError(f"{name}, of the partition key, has no value")
+            packed: Any = serialized[index]
+            if packed is not None and len(packed) > MOST_KEY_BYTES:
+                name = prepared.column_metadata[index].name
+                raise ValidationError(
+                    f"{subject}.{name}: a key has {MOST_KEY_BYTES:,} bytes at most, and this value "
+                    f"has {len(packed):,}"
+                )
         bound = BoundStatement(prepared)
         bound.values = serialized
         # The driver prints these; a statement of ours shows no values.
@@ -62,6 +72,20 @@ def bind(prepared: PreparedStatement, values: Sequence[object], subject: str) ->
     except Exception:
         _serialize_slowly(prepared, values, subject)
         raise
+
+
+def bind_again(
+    bound: BoundStatement, prepared: PreparedStatement, index: int, number: int
+) -> BoundStatement:
+    """Bind the values of another statement, and one more, to a prepared statement.
+
+    :param index: the marker for ``number``, which is a bigint.
+    """
+    again = BoundStatement(prepared, consistency_level=bound.consistency_level)
+    again.values = [*bound.values[:index], _pack_long(number), *bound.values[index:]]
+    again.raw_values = None
+    again.is_idempotent = bound.is_idempotent
+    return again
 
 
 def _remember_serializers(prepared: PreparedStatement) -> Sequence[Serializer]:
@@ -174,6 +198,7 @@ def _element(cqltype: CQLType, version: int) -> Serializer:
 
 
 _pack_size = struct.Struct(">i").pack
+_pack_long = struct.Struct(">q").pack
 
 
 def _serialize_decimal(value: Decimal) -> bytes:
@@ -221,7 +246,7 @@ _BY_TYPE: Mapping[CQLType, Serializer] = {
     cqltypes.BooleanType: {True: b"\x01", False: b"\x00"}.__getitem__,
     cqltypes.ByteType: struct.Struct(">b").pack,
     cqltypes.Int32Type: _pack_size,
-    cqltypes.LongType: struct.Struct(">q").pack,
+    cqltypes.LongType: _pack_long,
     cqltypes.ShortType: struct.Struct(">h").pack,
     cqltypes.DoubleType: struct.Struct(">d").pack,
     cqltypes.FloatType: struct.Struct(">f").pack,

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Timed(NamedTuple):
+    """A write's text with a timestamp, and which of its markers that is."""
+
+    cql: str
+    marker: int
 
 
 @dataclass(frozen=True)
@@ -15,12 +22,14 @@ class StatementInfo:
     :ivar subject: the table with its keyspace, or what is known in its place.
     :ivar cql: the text, with markers where the values are; of a batch, one statement per line.
     :ivar model: None for plain CQL, and for a batch over several models.
+    :ivar timed: the same with a timestamp, for a write that has none and may have one.
     """
 
     kind: str
     subject: str
     cql: str
     model: type[Any] | None = None
+    timed: Timed | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return self.subject

@@ -8,8 +8,9 @@ large is split by partitions, and any other refused before anything is sent.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from types import MethodType
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cassandra.cqlengine import CQLEngineException, ValidationError
@@ -24,8 +25,9 @@ from ..errors import BatchTooLarge
 from ..guardrails import check_partitions
 from ..mapping.mapper import mapper_of
 from ..signals import is_observed
-from .binding import bind
+from .binding import bind, bind_again
 from .info import StatementInfo
+from .repeated import in_order
 from .sizes import MOST_IN_BATCH, sizes_of, split
 
 if TYPE_CHECKING:
@@ -60,13 +62,30 @@ class BoundQuery(NamedTuple):
             self.statement, info=self.info, timeout=timeout, paging_state=paging_state
         )
 
-    def add_to(self, batch: BatchQuery) -> None:
+    def add_to(self, batch: BatchQuery, sent: Callable[[], object] | None = None) -> None:
         """Have a batch, ours or cqlengine's, send the statement.
 
-        :raises CQLEngineException: if the batch has statements for another connection.
+        :param sent: called once it has been sent.
+        :raises CQLEngineException: if the batch is over, or has statements for another connection.
         :raises ValidationError: if it cannot be in a batch of this kind.
         """
-        contents_of(batch).add(self)
+        contents_of(batch).add(self, sent)
+
+    def at(self, timestamp: int) -> BoundQuery:
+        """Return the same write with a timestamp, in microseconds since 1970.
+
+        :raises ValidationError: if it has one already, or cannot have one.
+        """
+        timed = self.info.timed
+        if timed is None:
+            raise ValidationError(
+                f"{self.info}: a batch writes a row twice. All writes of a batch have one "
+                "timestamp, so Cassandra would keep the greater value, not the later one: give "
+                "each of these writes a timestamp() of its own, or use a batch for each."
+            )
+        prepared = self.place.prepare(timed.cql)
+        statement = bind_again(self.statement, prepared, timed.marker, timestamp)
+        return BoundQuery(self.place, statement, replace(self.info, cql=timed.cql, timed=None))
 
     @property
     def partition(self) -> object:
@@ -111,15 +130,22 @@ class BatchContents:
         self.entries: list[BoundQuery] = []
         #: In microseconds since 1970, as soon as a write has asked for it.
         self.timestamp: int | None = None
+        #: Whether nobody is going to send more.
+        self.is_over = False
+        #: What to call once an entry has been sent, by the entry's id.
+        self._sent: dict[int, Callable[[], object]] = {}
+        #: What the batch will write of instances, which count as unwritten until it is sent.
+        self._pending: dict[int, tuple[object, dict[str, object]]] = {}
 
     @property
     def connection(self) -> Connection:
         """Where all of them go."""
         return self.entries[0].place.connection
 
-    def add(self, query: BoundQuery) -> None:
+    def add(self, query: BoundQuery, sent: Callable[[], object] | None = None) -> None:
         """Add a statement.
 
+        :param sent: called once it has been sent.
         :raises CQLEngineException: if it needs another connection than those before.
         :raises ValidationError: if its table has counters and the batch is for others, or the
             other way round.
@@ -139,6 +165,13 @@ class BatchContents:
                 f"{self.kind!r}: use db.batch({other!r})."
             )
         self.entries.append(query)
+        if sent is not None:
+            self._sent[id(query)] = sent
+
+    def pending(self, instance: object) -> dict[str, object]:
+        """Return what the batch will write of an instance, by attribute, for more to be added."""
+        # The instance is kept, or another might come to have its id.
+        return self._pending.setdefault(id(instance), (instance, {}))[1]
 
     def __str__(self) -> str:
         """Return the tables, for errors and signals."""
@@ -179,13 +212,16 @@ class BatchContents:
         for part in self.parts():
             statement, info = self.make_statement(part, consistency)
             check_applied(connection.execute(statement, info=info, timeout=timeout))
+            if self._sent:
+                for entry in part:
+                    self._sent.pop(id(entry), _nothing)()
 
     def make_statement(
         self, part: Sequence[BoundQuery], consistency: int | None
     ) -> tuple[BatchStatement, StatementInfo]:
         """Return the driver's batch of some of the statements."""
         statement = BatchStatement(KINDS[self.kind], consistency_level=consistency)
-        for entry in part:
+        for entry in in_order(part):
             statement.add(entry.statement)
         statement.is_idempotent = all(entry.statement.is_idempotent for entry in part)
         models = {entry.info.model for entry in part}
@@ -196,11 +232,16 @@ class BatchContents:
         return statement, StatementInfo("batch", str(self), text, model)
 
 
+def _nothing() -> None:
+    """Do what an entry has to do that nobody waits for."""
+
+
 def contents_of(batch: BatchQuery) -> BatchContents:
     """Return the statements of a batch; one of cqlengine's, which would interpolate values, is made
     to send prepared statements.
 
-    :raises CQLEngineException: if cqlengine's batch is of a kind that Cassandra does not have.
+    :raises CQLEngineException: if cqlengine's batch is of a kind that Cassandra does not have, or
+        the batch is over.
     """
     contents: BatchContents | None = getattr(batch, "contents", None)
     if contents is None:
@@ -208,7 +249,12 @@ def contents_of(batch: BatchQuery) -> BatchContents:
         if kind not in KINDS:
             raise CQLEngineException(f"A batch is {', '.join(KINDS)}; not {batch.batch_type!r}.")
         contents = batch.contents = BatchContents(kind)
-        batch.execute = MethodType(execute_batch, batch)  # type: ignore[method-assign]
+        batch.__class__ = _sending(type(batch))  # type: ignore[arg-type]
+    if batch._executed or contents.is_over:
+        raise CQLEngineException(
+            "The batch is over, and takes no more writes: nobody would send them. Use another "
+            "batch, or write without one: batch(None)."
+        )
     return contents
 
 
@@ -229,8 +275,24 @@ def execute_batch(self: Any) -> None:
             "The batch holds statements of models that do not belong to a CQLAlchemy object; "
             "they need a batch of their own."
         )
-    contents = contents_of(self)
-    if contents.entries:
+    contents: BatchContents | None = getattr(self, "contents", None)
+    if contents is not None and contents.entries:
         contents.send(self._consistency, self._timeout)
         self.contents = BatchContents(contents.kind)
     self._execute_callbacks()
+
+
+class _Sending(BatchQuery):
+    """A batch of cqlengine's that has prepared statements."""
+
+    execute = execute_batch
+
+
+@lru_cache(maxsize=100)
+def _sending(kind: type[BatchQuery]) -> type[BatchQuery]:
+    """Return a class of batches whose ``execute`` sends prepared statements, after whatever a
+    program's own class does in its own.
+    """
+    if kind is BatchQuery:
+        return _Sending
+    return type(kind.__name__, (kind, _Sending), {"__module__": kind.__module__})

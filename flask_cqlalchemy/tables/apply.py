@@ -18,7 +18,8 @@ from cassandra.protocol import ErrorMessage
 from cassandra.query import SimpleStatement
 
 from ..config import PREFIX
-from ..errors import CassandraUnavailable, OutcomeUnknown, SchemaError
+from ..connection.retry import DRIVER_ERRORS, unavailable, words_of
+from ..errors import CassandraUnavailable, OutcomeUnknown, SchemaError, as_both
 from ..statements.info import StatementInfo
 
 if TYPE_CHECKING:
@@ -36,22 +37,38 @@ POLL_INTERVAL = 0.2
 SHORTEST_WAIT = 10.0
 
 
+def agrees(connection: Connection, seconds: float) -> bool:
+    """Return whether the nodes agree on the schema, or come to within so many seconds.
+
+    :raises CassandraUnavailable: if the node that is asked is lost.
+    """
+    cluster = connection.cluster
+    try:
+        return bool(cluster.control_connection.wait_for_schema_agreement(wait_time=seconds))
+    except DRIVER_ERRORS as error:
+        raise unavailable("the schema", error) from error
+
+
 def refresh(connection: Connection) -> Cluster:
     """Wait until the nodes agree on the schema, and read it.
 
     :returns: the driver's Cluster, whose ``metadata`` is now that of the nodes.
+    :raises CassandraUnavailable: if the node that is asked is lost.
     :raises SchemaError: if they do not agree within ``CASSANDRA_SCHEMA_TIMEOUT``, or 10 s if that
         is shorter.
     """
     seconds = max(connection.settings.schema_timeout, SHORTEST_WAIT)
-    cluster = connection.cluster
-    agreed = cluster.control_connection.wait_for_schema_agreement(wait_time=seconds)
-    if not agreed:
+    if not agrees(connection, seconds):
         raise SchemaError(
             f"The nodes did not agree on the schema within {seconds:g} s "
             f"({PREFIX}SCHEMA_TIMEOUT); `nodetool describecluster` shows which differ."
         )
-    cluster.refresh_schema_metadata(max_schema_agreement_wait=0)
+    cluster = connection.cluster
+    try:
+        cluster.refresh_schema_metadata(max_schema_agreement_wait=0)
+    except DRIVER_ERRORS as error:
+        # The driver keeps the cause to itself: the node was lost after it had agreed.
+        raise unavailable("the schema", error) from error
     return cluster
 
 
@@ -61,7 +78,7 @@ class Change:
 
     :ivar what: was done, such as ``added the column title to the table``.
     :ivar subject: what it was done to, such as ``blog.post`` or ``table post of Post``.
-    :ivar cql: the statement that did it; empty for options of tables, which cqlengine alters.
+    :ivar cql: the statement that did it.
     :ivar destroys: whether data are lost by it.
     """
 
@@ -107,12 +124,6 @@ def change(connection: Connection, cql: str, subject: str, is_done: Callable[[],
     try:
         info = StatementInfo("schema", subject, cql)
         rows = connection.execute(statement, timeout=seconds, info=info)
-    except (RequestValidationException, RequestExecutionException, ErrorMessage) as error:
-        refresh(connection)
-        if not is_done():
-            raise SchemaError(
-                f"{subject}: Cassandra refused the change ({error}): {cql}"
-            ) from error
     except (CassandraUnavailable, OutcomeUnknown):
         deadline = time.monotonic() + max(seconds, SHORTEST_WAIT)
         while True:
@@ -122,22 +133,46 @@ def change(connection: Connection, cql: str, subject: str, is_done: Callable[[],
             if time.monotonic() > deadline:
                 raise
             time.sleep(POLL_INTERVAL)
+    except (RequestValidationException, RequestExecutionException, ErrorMessage) as error:
+        refresh(connection)
+        if not is_done():
+            why = words_of(error)
+            refused = SchemaError(f"{subject}: Cassandra refused the change ({why}): {cql}")
+            raise as_both(refused, error) from error
     else:
         if not rows.response_future.is_schema_agreed:
             refresh(connection)
 
 
-def drop(place: Place, kind: Literal["table", "type"], name: str) -> list[Change]:
-    """Drop a table or type with all that is in it, if it exists."""
+#: What a schema has: how CQL names it, and where the driver's ``KeyspaceMetadata`` keeps it.
+Kind = Literal["table", "type", "view"]
+_KINDS = {
+    "table": ("TABLE", "tables"),
+    "type": ("TYPE", "user_types"),
+    "view": ("MATERIALIZED VIEW", "views"),
+}
+
+
+def find_kind(place: Place, name: str) -> Kind | None:
+    """Return whether a name is that of a table or of a materialised view; None if of neither."""
+    live = find_keyspace(place.connection, place.keyspace)
+    if live is None:
+        return None
+    return "view" if name in live.views else "table" if name in live.tables else None
+
+
+def drop(place: Place, kind: Kind, name: str) -> list[Change]:
+    """Drop a table, type or view with all that is in it, if it exists."""
+    in_cql, where = _KINDS[kind]
 
     def exists() -> bool:
         live = find_keyspace(place.connection, place.keyspace)
-        return live is not None and name in (live.tables if kind == "table" else live.user_types)
+        return live is not None and name in getattr(live, where)
 
     if not exists():
         return []
     qualified = f"{protect_name(place.keyspace)}.{protect_name(name)}"
-    cql = f"DROP {kind.upper()} IF EXISTS {qualified}"
+    cql = f"DROP {in_cql} IF EXISTS {qualified}"
     change(place.connection, cql, f"{kind} {name}", lambda: not exists())
     if kind == "type":
         place.connection.forget_types()

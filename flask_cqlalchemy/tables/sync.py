@@ -1,32 +1,39 @@
 """Brings keyspaces, user types and tables to what the models say.
 
 Stages: a missing keyspace, then user types, then tables with their columns, options and indexes.
-Nothing is ever removed or changed in type.
+Nothing is ever removed or changed in type. A materialised view is compared with its model, and
+never created: what it selects is for a person to say.
 """
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from cassandra.cqlengine import management
+from cassandra.cqlengine.usertype import UserType
 from cassandra.metadata import protect_name
 
 from ..config import DEFAULT_BIND, PREFIX
 from ..errors import SchemaError
-from ..mapping.mapper import fields_of, user_types_in
+from ..mapping.mapper import fields_of, is_mapped, user_types_in
+from ..statements.info import StatementInfo
+from ..statements.sending import bind_query
 from .apply import Change, change, drop, find_keyspace, refresh, require_keyspace
+from .options import changed_options, write_options
 
 if TYPE_CHECKING:
     from cassandra.cqlengine.columns import Column
-    from cassandra.cqlengine.usertype import UserType
     from cassandra.metadata import TableMetadata
 
     from ..connection import Connection
     from ..connection.place import Place
     from ..mapping.mapper import Mapped, Mapper
     from ..state import Database
+
+log = logging.getLogger(__name__)
 
 
 # What an application's models need
@@ -50,7 +57,7 @@ def sync(database: Database) -> list[Change]:
 
 def sync_model(database: Database, model: type[Mapped]) -> list[Change]:
     """Create or extend one model's table; see ``CQLAlchemy.sync_table``."""
-    mapper = model.__mapper__
+    mapper = _mapper_with_table(model)
     place = mapper.place()
     done = _create_keyspace_of(database, mapper.bind, place)
     for user_type in _with_needed(database, mapper.user_types):
@@ -62,11 +69,33 @@ def sync_type(
     database: Database, user_type: type[UserType], bind: str = DEFAULT_BIND
 ) -> list[Change]:
     """Create or extend one user type; see ``CQLAlchemy.sync_type``."""
+    if not (isinstance(user_type, type) and issubclass(user_type, UserType)):
+        raise _foreign(user_type, "user type", "UserType")
     place = database.place(bind)
     done = _create_keyspace_of(database, bind, place)
     for known in _with_needed(database, [user_type]):
         done += create_type(place, known)
     return done
+
+
+def _mapper_with_table(model: object) -> Mapper:
+    if not is_mapped(model):
+        raise _foreign(model, "model", "Model")
+    mapper = model.__mapper__
+    if mapper.model.__abstract__:
+        raise SchemaError(
+            f"{mapper.name} is abstract (__abstract__), and has no table: sync the models that "
+            "inherit from it."
+        )
+    return mapper
+
+
+def _foreign(given: object, what: str, base: str) -> SchemaError:
+    name = given.__name__ if isinstance(given, type) else repr(given)
+    return SchemaError(
+        f"{name} is not a {what}: let it inherit from db.{base}, where db is your CQLAlchemy "
+        "object."
+    )
 
 
 def drop_all(database: Database) -> list[Change]:
@@ -76,6 +105,9 @@ def drop_all(database: Database) -> list[Change]:
     places = {mapper.place() for mapper in mappers}
     for place in places:
         refresh(place.connection)
+    # A table that has views cannot be dropped.
+    for mapper in reversed(mappers):
+        done += drop(mapper.place(), "view", mapper.table)
     for mapper in reversed(mappers):
         done += drop(mapper.place(), "table", mapper.table)
     for place in places:
@@ -167,7 +199,8 @@ def create_type(place: Place, user_type: type[UserType]) -> list[Change]:
 def create_table(place: Place, mapper: Mapper) -> list[Change]:
     """Create a model's table, or add the columns, options and indexes that it lacks.
 
-    :raises SchemaError: if the table's primary key is not the model's.
+    :raises SchemaError: if the table's primary key is not the model's, if Cassandra refuses an
+        option, or if the name is that of a view that lacks a column.
     """
     name, connection = mapper.table, place.connection
     subject = f"table {name} of {mapper.name}"
@@ -177,17 +210,73 @@ def create_table(place: Place, mapper: Mapper) -> list[Change]:
 
     done = []
     table = live()
-    if table is None:
-        cql = management._get_create_table(mapper.model).replace(
-            "CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1
+    # A view may be younger than what the driver has read, and a table must not be made over it.
+    if table is None and (mapper.is_view or _live_row(place, "view", name)):
+        return _check_view(place, mapper)
+    if mapper.is_view:
+        raise SchemaError(
+            f"{mapper.name} is over a materialised view (__view__), and {place.keyspace}.{name} "
+            "is a table: drop the table, or take __view__ out of the model."
         )
+    if table is None:
+        cql = _create_cql(place, mapper, subject)
         change(connection, cql, subject, lambda: live() is not None)
         done.append(Change("created the table", f"{place.keyspace}.{name}", cql))
     else:
         _check_key(mapper, table)
         done += _add_columns(place, mapper, table, subject, live)
-        done += _set_options(mapper, subject)
+        done += _set_options(place, mapper, "table", subject)
     return done + _add_indexes(place, mapper, subject, live)
+
+
+def _create_cql(place: Place, mapper: Mapper, subject: str) -> str:
+    columns = [column.get_column_def() for column in mapper.columns.values()]
+    partition = ", ".join(
+        protect_name(each.db_field_name) for each in mapper.partition_key.values()
+    )
+    clustering = [protect_name(each.db_field_name) for each in mapper.clustering_key.values()]
+    columns.append(f"PRIMARY KEY ({', '.join([f'({partition})', *clustering])})")
+    properties = _written_options(mapper.options, subject)
+    if clustering:
+        order = ", ".join(
+            f"{protect_name(each.db_field_name)} {each.clustering_order or 'ASC'}"
+            for each in mapper.clustering_key.values()
+        )
+        properties.insert(0, f"CLUSTERING ORDER BY ({order})")
+    return (
+        f"CREATE TABLE IF NOT EXISTS {mapper.qualified(place.keyspace)} ({', '.join(columns)})"
+        f"{' WITH ' if properties else ''}{' AND '.join(properties)}"
+    )
+
+
+def _check_view(place: Place, mapper: Mapper) -> list[Change]:
+    """Compare a view with its model, and give it the model's options.
+
+    :raises SchemaError: if its primary key is not the model's, or it lacks a column.
+    """
+    name = mapper.table
+    view = require_keyspace(place).views.get(name)
+    if view is None:
+        view = refresh(place.connection).metadata.keyspaces[place.keyspace].views.get(name)
+    if view is None:
+        log.warning(
+            "The materialised view %s.%s of %s does not exist. It is yours to create, with CREATE "
+            "MATERIALIZED VIEW, once its table is there.",
+            place.keyspace,
+            name,
+            mapper.name,
+        )
+        return []
+    subject = f"view {name} of {mapper.name}"
+    _check_key(mapper, view)
+    for column in mapper.columns.values():
+        if column.db_field_name not in view.columns:
+            raise SchemaError(
+                f"{subject}: the view has no column {column.db_field_name}, and a view takes no "
+                "further ones. Drop and create it again, or leave the column out of the model."
+            )
+        _check_type(subject, column, view.columns[column.db_field_name].cql_type)
+    return _set_options(place, mapper, "view", subject)
 
 
 def _add_columns(
@@ -215,14 +304,49 @@ def _add_columns(
     return done
 
 
-def _set_options(mapper: Mapper, subject: str) -> list[Change]:
-    model = mapper.model
+#: Where Cassandra keeps the options of what a model stands for, and how ALTER names it.
+_KEPT = {
+    "table": ("tables", "table_name", "TABLE"),
+    "view": ("views", "view_name", "MATERIALIZED VIEW"),
+}
+
+
+def _live_row(place: Place, kind: Literal["table", "view"], name: str) -> Mapping[str, Any]:
+    """Return what Cassandra says of a table or view; {} if there is none.
+
+    Read from the nodes: the driver's metadata may be older, and lack the newer options.
+    """
+    table, column, _ = _KEPT[kind]
+    cql = f"SELECT * FROM system_schema.{table} WHERE keyspace_name = ? AND {column} = ?"
+    info = StatementInfo("select", f"system_schema.{table}", cql)
+    query = bind_query(place, info, [place.keyspace, name], subject=info.subject, idempotent=True)
+    row: Mapping[str, Any] | None = query.execute().one()
+    return row or {}
+
+
+def _set_options(
+    place: Place, mapper: Mapper, kind: Literal["table", "view"], subject: str
+) -> list[Change]:
+    if not mapper.options:
+        return []
+
+    def missing() -> dict[str, object]:
+        return changed_options(mapper.options, _live_row(place, kind, mapper.table))
+
+    changes = missing()
+    if not changes:
+        return []
+    properties = " AND ".join(_written_options(changes, subject))
+    cql = f"ALTER {_KEPT[kind][2]} {mapper.qualified(place.keyspace)} WITH {properties}"
+    change(place.connection, cql, subject, lambda: not missing())
+    return [Change("changed options of the", subject, cql)]
+
+
+def _written_options(options: Mapping[str, object], subject: str) -> list[str]:
     try:
-        changed = management._update_options(model, connection=model._get_connection())
-    except KeyError as error:
-        raise SchemaError(f"{subject}: {error.args[0]}") from error
-    # cqlengine makes and sends the statement itself.
-    return [Change("changed options of the", subject, "")] if changed else []
+        return write_options(options)
+    except ValueError as problem:
+        raise SchemaError(f"{subject}: {problem}.") from None
 
 
 def _add_indexes(

@@ -68,6 +68,9 @@ def reading(key: uuid.UUID) -> None:
     reveal_type(Post.objects.values_list("title").first())  # list[Any] | None
     reveal_type(Post.objects.values_list("title", flat=True))  # QuerySet[Any]
     reveal_type(db.get_many(Post, [key]))  # list[Post | None]
+    reveal_type(Post.objects.in_bulk([key]))  # dict[Any, Post]
+    reveal_type(Post.objects.get(id=key).refresh())  # Post
+    reveal_type({post: post.title for post in Post.objects})  # dict[Post, str | None]
     reveal_type(Post.body)  # ColumnExpression
     reveal_type(Post.body > "x")  # WhereClause
     reveal_type(Post.objects(id=key).first_or_404().title)  # str | None
@@ -97,6 +100,10 @@ def writing(post: Post, now: datetime.datetime) -> None:
     reveal_type(post.iff(body="b").using(connection="x"))  # Post
     reveal_type(Post.ttl(60))  # QuerySet[Post]
     reveal_type(Post.if_not_exists().create(body="b"))  # Post
+    reveal_type(Post.get_or_create(id=post.id, body="b"))  # tuple[Post, bool]
+    reveal_type(Post.ttl(60).get_or_create({"body": "b"}, id=post.id))  # tuple[Post, bool]
+    reveal_type(Post.update_or_create(id=post.id, defaults={}))  # tuple[Post, bool]
+    reveal_type(Post.objects.update_or_create(id=post.id))  # tuple[Post, bool]
     reveal_type(Post.using(keyspace="other").iff(body="b"))  # QuerySet[Post]
     reveal_type(Post.timestamp(datetime.timedelta(seconds=1)))  # QuerySet[Post]
     reveal_type(Post.objects(id=post.id).update(body="c"))  # None
@@ -130,6 +137,9 @@ def mistakes(post: Post, every: Every) -> None:
     db.get_many(Post, 1)  # error
     db.get_many(Post, [1])[0].body  # error
     db.get_or_404(post)  # error
+    Post.objects.in_bulk(1)  # error
+    Post.get_or_create(3)  # error
+    Post.objects.values_list("title").get_or_create()  # error
     db.bulk_create(Post, {"body": "b"})  # error
     db.paginate(Post)  # error
     db.paginat(Post.objects)  # error
