@@ -650,7 +650,18 @@ def extreme_of(column: Any, number: int, kinds: Kinds) -> Any:
 
 
 def extremes_of(model: Any, number: int) -> dict[str, Any]:
-    return {name: extreme_of(column, number, KINDS) for name, column in columns_of(model).items()}
+    return {
+        name: with_keys_apart(column, extreme_of(column, number, KINDS))
+        for name, column in columns_of(model).items()
+    }
+
+
+def with_keys_apart(column: Any, value: Any) -> Any:
+    """A map without the keys that are stored as another of it: such a map is refused."""
+    if type(column) is not columns.Map:
+        return value
+    by_stored = {stored(column.key_col, key): key for key in value}
+    return {key: value[key] for key in by_stored.values()}
 
 
 MOST_EXTREMES = max(len(kind.extremes) for kind in KINDS.values())
