@@ -177,8 +177,8 @@ def test_an_endless_generator_is_stopped_by_its_failures(cql: CQLAlchemy) -> Non
     with pytest.raises(BulkError) as caught:
         cql.bulk_create(item, rows(), max_failures=5)
     assert str(caught.value) == (
-        "Item: 5 rows were written; 5 were not; the first is row 1: id wrong can't be converted to "
-        "integral value; after 5 failures no more rows were taken"
+        "Item: 5 rows were written; 5 were not; the first is row 1: Item.id takes a whole number "
+        "from -2^31 to 2^31-1; this text is not one; after 5 failures no more rows were taken"
     )
     assert [failure.index for failure in caught.value.result.failures] == [1, 3, 5, 7, 9]
     assert item.objects.count() == 5
@@ -592,7 +592,7 @@ WRONG_UPDATES: list[tuple[dict[str, Any], str]] = [
         "Reading has no column v; its columns are sensor, at, value, small, tags, scores, steps, "
         "place, note.",
     ),
-    ({"sensor": 1, "at": 1, "value": "x"}, "value x is not a valid float"),
+    ({"sensor": 1, "at": 1, "value": "x"}, "Reading.value takes a number; this text is not one"),
 ]
 
 
@@ -679,7 +679,10 @@ WRONG_KEYS: list[tuple[Any, str]] = [
         "Reading has no column nothing; its columns are sensor, at, value, small, tags, scores, "
         "steps, place, note.",
     ),
-    (("x", 1), "sensor x can't be converted to integral value"),
+    (
+        ("x", 1),
+        "Reading.sensor takes a whole number from -2^31 to 2^31-1; this text is not one",
+    ),
 ]
 
 

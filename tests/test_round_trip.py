@@ -566,9 +566,10 @@ def value_of(column: Any, kinds: Kinds) -> st.SearchStrategy[Any]:
     if kind is columns.Set:
         return st.sets(value_of(column.value_col, ELEMENTS), max_size=3)
     if kind is columns.Map:
-        return st.dictionaries(
+        pairs = st.dictionaries(
             value_of(column.key_col, ELEMENTS), value_of(column.value_col, ELEMENTS), max_size=3
         )
+        return pairs.map(lambda value: with_keys_apart(column, value))
     if kind is columns.Vector:
         size = column.dimension
         return st.lists(value_of(column.value_col, FINITE), min_size=size, max_size=size)
@@ -623,10 +624,13 @@ def extreme_of(column: Any, number: int, kinds: Kinds) -> Any:
         size = 2 if is_deep else len(ELEMENTS[type(first)].extremes)
         elements = [extreme_of(first, number + index, ELEMENTS) for index in range(size)]
         if kind is columns.Map:
-            return {
-                key: extreme_of(column.value_col, number + index, ELEMENTS)
-                for index, key in enumerate(elements)
-            }
+            return with_keys_apart(
+                column,
+                {
+                    key: extreme_of(column.value_col, number + index, ELEMENTS)
+                    for index, key in enumerate(elements)
+                },
+            )
         return set(elements) if kind is columns.Set else elements
     if kind is columns.Vector:
         return [
@@ -651,6 +655,12 @@ def extreme_of(column: Any, number: int, kinds: Kinds) -> Any:
 
 def extremes_of(model: Any, number: int) -> dict[str, Any]:
     return {name: extreme_of(column, number, KINDS) for name, column in columns_of(model).items()}
+
+
+def with_keys_apart(column: Any, value: dict[Any, Any]) -> dict[Any, Any]:
+    """A map without the keys that are stored as another of it: such a map is refused."""
+    by_stored = {stored(column.key_col, key): key for key in value}
+    return {key: value[key] for key in by_stored.values()}
 
 
 MOST_EXTREMES = max(len(kind.extremes) for kind in KINDS.values())

@@ -580,8 +580,6 @@ def _convert_set(column: Any, value: Any, method: Method) -> set[Any]:
             raise within(" (an element)", error) from error
         except TypeError:
             raise Refusal("has an element that cannot be one of a Python set") from None
-    if value.__class__ is set and len(made) < len(value):
-        raise Refusal("has two elements that are equal once they are of the element's type")
     _check_size(made, method)
     return made
 

@@ -17,6 +17,9 @@ from .naming import named, naming
 #: removed.
 Kind = Literal["value", "set", "list", "map", "counter"]
 
+#: What an absent collection reads as.
+_EMPTY: Mapping[Kind, Callable[[], object]] = {"set": set, "list": list, "map": dict}
+
 
 @dataclass(frozen=True)
 class ColumnWriter:
@@ -65,7 +68,8 @@ class ColumnWriter:
                 self.validate(None)
             except ValidationError as error:
                 raise named(self.label, self.cql_type, None, error) from error
-            return None, None
+            empty = _EMPTY.get(self.kind)
+            return None if empty is None else empty(), None
         if self.exact is not None:
             try:
                 return self.exact(given)
