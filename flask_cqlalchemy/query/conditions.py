@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence, Sized
 from collections.abc import Set as AbstractSet
 from datetime import date, time
 from decimal import Decimal
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -49,12 +48,18 @@ class ImpossibleKey(ValidationError, NotFound):  # type: ignore[misc]  # noqa: N
         return self.detail
 
 
-@cache
+#: Classes of ``ImpossibleKey`` by those of the errors that they stand for.
+_KINDS: dict[type[ValidationError], type[ImpossibleKey]] = {}
+
+
 def _impossible(kind: type[ValidationError]) -> type[ImpossibleKey]:
     """Return the class of an ``ImpossibleKey`` that is all that an error was without it."""
     if issubclass(ImpossibleKey, kind):
         return ImpossibleKey
-    return type(ImpossibleKey.__name__, (ImpossibleKey, kind), {})
+    known = _KINDS.get(kind)
+    if known is None:
+        known = _KINDS[kind] = type(ImpossibleKey.__name__, (ImpossibleKey, kind), {})
+    return known
 
 
 #: The types of what URL converters give. A key that is compared with anything else is the program's
