@@ -182,6 +182,44 @@ def test_protocol_3_is_raised_so_that_nothing_is_removed(cassandra_config: dict[
         assert thing.get(id=1).name == "kept"
 
 
+def test_two_classes_of_one_user_type_are_each_read(cassandra_config: dict[str, Any]) -> None:
+    """A session can have one class for a type: the columns of the other read it all the same."""
+    db = CQLAlchemy()
+
+    class Address(db.UserType):
+        street = db.columns.Text(db_field="s")
+        code = db.columns.Integer()
+
+    class Person(db.Model):
+        id = db.columns.Integer(primary_key=True)
+        home = db.columns.UserDefinedType(Address)
+        others = db.columns.List(db.columns.UserDefinedType(Address))
+
+    class Short(db.UserType):
+        __type_name__ = "address"
+        street = db.columns.Text(db_field="s")
+
+    class Company(db.Model):
+        id = db.columns.Integer(primary_key=True)
+        home = db.columns.UserDefinedType(Short)
+        others = db.columns.List(db.columns.UserDefinedType(Short))
+
+    with application(db, cassandra_config) as app, app.app_context():
+        db.sync_db()
+        Person.create(id=1, home=Address(street="x", code=3), others=[Address(street="y", code=4)])
+        Company.create(id=1, home=Short(street="x"), others=[Short(street="y")])
+        person, company = Person.get(id=1), Company.get(id=1)
+        assert person.home == Address(street="x", code=3)
+        assert person.others == [Address(street="y", code=4)]
+        assert company.home == Short(street="x")
+        assert company.others == [Short(street="y")]
+        company.home.street = person.home.street = "z"
+        company.save()
+        person.save()
+        assert Person.get(id=1).home == Address(street="z", code=3)
+        assert Company.objects.to_json() == b'[{"id":1,"home":{"s":"z"},"others":[{"s":"y"}]}]'
+
+
 def test_a_refused_change_is_cassandras_error_too() -> None:
     refused = as_both(SchemaError("table x: refused"), InvalidRequest("no key"))
     assert isinstance(refused, SchemaError)

@@ -114,7 +114,7 @@ def _map_management(database: CQLAlchemy) -> None:
         """Have cqlengine's own connection, with which a test may look, read the schema again."""
         default = connection._connections.get(connection.DEFAULT_CONNECTION)
         if default is not None and default.cluster is not None:
-            default.cluster.refresh_schema_metadata()
+            default.cluster.refresh_schema_metadata(max_schema_agreement_wait=0)
 
     def names_of(connections: Sequence[str] | None) -> list[str]:
         return [database.registry.connection_name(bind) for bind in connections or [DEFAULT_BIND]]
