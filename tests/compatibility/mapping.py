@@ -261,8 +261,8 @@ def _counted() -> Iterator[list[object]]:
     found: list[object] = []
 
     def hear(sender: object, statement: StatementInfo) -> None:
-        # cqlengine's functions of schemas call another `execute`.
-        if statement.kind != "schema":
+        # cqlengine's functions of schemas call another `execute`, or read the driver's metadata.
+        if statement.kind != "schema" and not statement.subject.startswith("system_schema."):
             found.append(statement)
 
     execute, start_next_page = connection.execute, PagedRows.start_next_page
