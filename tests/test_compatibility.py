@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
@@ -218,6 +219,39 @@ def test_two_classes_of_one_user_type_are_each_read(cassandra_config: dict[str, 
         person.save()
         assert Person.get(id=1).home == Address(street="z", code=3)
         assert Company.objects.to_json() == b'[{"id":1,"home":{"s":"z"},"others":[{"s":"y"}]}]'
+
+
+def test_create_takes_the_defaults_of_a_key_for_every_sort_of_table(
+    cassandra_config: dict[str, Any],
+) -> None:
+    db = CQLAlchemy()
+
+    class Count(db.Model):
+        __table_name__ = "compatible_count"
+        id = db.columns.UUID(primary_key=True, default=uuid.uuid4)
+        at = db.columns.UUID(primary_key=True, default=uuid.uuid4)
+        number = db.columns.Counter()
+
+    class Shared(db.Model):
+        __table_name__ = "compatible_shared"
+        id = db.columns.UUID(primary_key=True, default=uuid.uuid4)
+        at = db.columns.UUID(primary_key=True, default=uuid.uuid4)
+        static = db.columns.Text(static=True)
+        own = db.columns.Text()
+
+    with application(db, cassandra_config) as app, app.app_context():
+        db.sync_db()
+        count = Count.create()
+        count.number += 5
+        count.save()
+        assert Count.get(id=count.id, at=count.at).number == 5
+        shared = Shared.create()
+        shared.static, shared.own = "a", "b"
+        shared.save()
+        found = Shared.get(id=shared.id, at=shared.at)
+        assert (found.static, found.own) == ("a", "b")
+        partition = Shared.create(at=None, static="alone")
+        assert Shared.get(id=partition.id).at is None
 
 
 def test_a_refused_change_is_cassandras_error_too() -> None:
