@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cassandra.cqlengine import connection as cqlengine_connection
 
-from .mapping.mapper import Mapped, Places, user_types_in
+from .mapping.mapper import Mapped, Places, fields_of, user_types_in
 from .statements.info import StatementInfo, describe
 
 if TYPE_CHECKING:
@@ -99,13 +99,15 @@ class Registry:
 
     def types_for(self, keyspace: str) -> list[type[UserType]]:
         """Return the user types to register for ``keyspace``, those last that its models use: where
-        two share a name, the later one wins.
+        two share a name, the later one wins; of those that models use the one with the most fields,
+        of which each column makes its own class.
         """
         mappers = [model.__mapper__ for model in self.models]
         own = [mapper for mapper in mappers if mapper.own_keyspace == keyspace]
         users = own or [mapper for mapper in mappers if not mapper.own_keyspace]
         used = {user_type for mapper in users for user_type in mapper.user_types}
-        return sorted(self.types, key=lambda user_type: user_type in used)
+        sizes = {user_type: len(fields_of(user_type)) for user_type in used}
+        return sorted(self.types, key=lambda user_type: sizes.get(user_type, -1))
 
     def connection_name(self, bind: str) -> str:
         """Return the name under which cqlengine's registry knows ``bind``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
@@ -181,6 +182,77 @@ def test_protocol_3_is_raised_so_that_nothing_is_removed(cassandra_config: dict[
         thing.create(id=1, name="kept")
         thing.create(id=1)
         assert thing.get(id=1).name == "kept"
+
+
+def test_two_classes_of_one_user_type_are_each_read(cassandra_config: dict[str, Any]) -> None:
+    """A session can have one class for a type: the columns of the other read it all the same."""
+    db = CQLAlchemy()
+
+    class Address(db.UserType):
+        street = db.columns.Text(db_field="s")
+        code = db.columns.Integer()
+
+    class Person(db.Model):
+        id = db.columns.Integer(primary_key=True)
+        home = db.columns.UserDefinedType(Address)
+        others = db.columns.List(db.columns.UserDefinedType(Address))
+
+    class Short(db.UserType):
+        __type_name__ = "address"
+        street = db.columns.Text(db_field="s")
+
+    class Company(db.Model):
+        id = db.columns.Integer(primary_key=True)
+        home = db.columns.UserDefinedType(Short)
+        others = db.columns.List(db.columns.UserDefinedType(Short))
+
+    with application(db, cassandra_config) as app, app.app_context():
+        db.sync_db()
+        Person.create(id=1, home=Address(street="x", code=3), others=[Address(street="y", code=4)])
+        Company.create(id=1, home=Short(street="x"), others=[Short(street="y")])
+        person, company = Person.get(id=1), Company.get(id=1)
+        assert person.home == Address(street="x", code=3)
+        assert person.others == [Address(street="y", code=4)]
+        assert company.home == Short(street="x")
+        assert company.others == [Short(street="y")]
+        company.home.street = person.home.street = "z"
+        company.save()
+        person.save()
+        assert Person.get(id=1).home == Address(street="z", code=3)
+        assert Company.objects.to_json() == b'[{"id":1,"home":{"s":"z"},"others":[{"s":"y"}]}]'
+
+
+def test_create_takes_the_defaults_of_a_key_for_every_sort_of_table(
+    cassandra_config: dict[str, Any],
+) -> None:
+    db = CQLAlchemy()
+
+    class Count(db.Model):
+        __table_name__ = "compatible_count"
+        id = db.columns.UUID(primary_key=True, default=uuid.uuid4)
+        at = db.columns.UUID(primary_key=True, default=uuid.uuid4)
+        number = db.columns.Counter()
+
+    class Shared(db.Model):
+        __table_name__ = "compatible_shared"
+        id = db.columns.UUID(primary_key=True, default=uuid.uuid4)
+        at = db.columns.UUID(primary_key=True, default=uuid.uuid4)
+        static = db.columns.Text(static=True)
+        own = db.columns.Text()
+
+    with application(db, cassandra_config) as app, app.app_context():
+        db.sync_db()
+        count = Count.create()
+        count.number += 5
+        count.save()
+        assert Count.get(id=count.id, at=count.at).number == 5
+        shared = Shared.create()
+        shared.static, shared.own = "a", "b"
+        shared.save()
+        found = Shared.get(id=shared.id, at=shared.at)
+        assert (found.static, found.own) == ("a", "b")
+        partition = Shared.create(at=None, static="alone")
+        assert Shared.get(id=partition.id).at is None
 
 
 def test_a_refused_change_is_cassandras_error_too() -> None:

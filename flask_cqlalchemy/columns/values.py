@@ -27,6 +27,7 @@ from uuid import UUID
 
 from cassandra import InvalidRequest, util
 from cassandra.cqlengine import ValidationError, columns
+from cassandra.cqlengine.usertype import BaseUserType
 
 from ..protocol import OutOfRangeTimestamp, UndecodableValue, has_time
 from ..protocol.values import EPOCH, milliseconds_of, moment_of
@@ -677,9 +678,24 @@ def _convert_user_type(column: Any, value: Any, method: Method) -> Any:
     return made
 
 
+def _fields_in_row(value: Any) -> Mapping[str, Any] | None:
+    """Return the fields, by their names in CQL, of what the driver makes of a user type whose class
+    its session does not know: a named tuple, or the class that another model has for the type.
+    """
+    if isinstance(value, BaseUserType):
+        return {field.db_field_name: value[name] for name, field in value._fields.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        fields: dict[str, Any] = value._asdict()
+        return fields
+    return None
+
+
 def _make_user_type(kind: Any, value: Any) -> Any:
-    # The driver has a named tuple for a type whose class it does not know.
-    given = value._asdict() if isinstance(value, tuple) and hasattr(value, "_asdict") else value
+    given, in_row = value, _fields_in_row(value)
+    if in_row is not None:
+        # The type in the keyspace may have fields that the class has not.
+        names = {field.db_field_name for field in kind._fields.values()}
+        given = {name: each for name, each in in_row.items() if name in names}
     if not isinstance(given, Mapping):
         raise Refusal(
             f"takes the user type {kind.__name__}, or a dict of its fields, not {describe(value)}"

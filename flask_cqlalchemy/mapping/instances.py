@@ -352,6 +352,9 @@ def changed_key(instance: Model) -> Mapping[str, tuple[object, object]]:
         found = {name: (originals[name], state[name]) for name in names if name in originals}
     else:
         found = {name: (values[name].previous_value, values[name].value) for name in names}
+        if instance.__mapper__.has_counters:
+            # create() has nothing to insert, and no row to remember the key of.
+            found = {name: pair for name, pair in found.items() if pair[0] is not None}
     return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
 
 

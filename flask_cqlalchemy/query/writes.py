@@ -107,7 +107,7 @@ def bind_insert(
             f"{mapper.name}: a new row has no condition but if_not_exists(); iff() and if_exists() "
             "are for update(), delete(), and save() of a row that was read."
         )
-    only_static = writer.has_static and _is_static_row(mapper, given)
+    only_static = writer.has_static and _is_static_row(mapper, given, defaults=defaults)
     columns = _static_columns(writer) if only_static else writer.columns
     row: dict[str, object] = {}
     values: list[object] = []
@@ -138,13 +138,14 @@ def bind_insert(
     return _bind(mapper, place, info, values, options), row
 
 
-def _is_static_row(mapper: Mapper, given: Mapping[str, object]) -> bool:
+def _is_static_row(mapper: Mapper, given: Mapping[str, object], *, defaults: bool) -> bool:
     """Return whether what is given is a partition's alone."""
+    columns = mapper.writer.by_name
     if not mapper.clustering_key or any(
-        given.get(name) is not None for name in mapper.clustering_key
+        given.get(name) is not None or (defaults and name not in given and columns[name].default)
+        for name in mapper.clustering_key
     ):
         return False
-    columns = mapper.writer.by_name
     return all(
         columns[name].is_static or columns[name].is_key or columns[name].is_null(value)
         for name, value in given.items()
