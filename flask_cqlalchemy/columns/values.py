@@ -297,6 +297,7 @@ def _take_double(kind: str, value: Any) -> float:
         exact = value
     else:
         raise refusal(kind, value)
+    number = math.inf
     try:
         number = float(exact)
         is_lost = not math.isfinite(number) and _is_finite(exact)
@@ -684,10 +685,8 @@ def _fields_in_row(value: Any) -> Mapping[str, Any] | None:
     """
     if isinstance(value, BaseUserType):
         return {field.db_field_name: value[name] for name, field in value._fields.items()}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        fields: dict[str, Any] = value._asdict()
-        return fields
-    return None
+    as_dict = getattr(value, "_asdict", None) if isinstance(value, tuple) else None
+    return None if as_dict is None else as_dict()
 
 
 def _make_user_type(kind: Any, value: Any) -> Any:

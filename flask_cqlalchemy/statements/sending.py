@@ -295,5 +295,6 @@ def _sending(kind: type[BatchQuery]) -> type[BatchQuery]:
     """
     if kind is BatchQuery:
         return _Sending
-    bases: tuple[type, ...] = (kind, _Sending)
-    return type(kind.__name__, bases, {"__module__": kind.__module__})
+    make: Any = type
+    made: type[BatchQuery] = make(kind.__name__, (kind, _Sending), {"__module__": kind.__module__})
+    return made
