@@ -36,7 +36,7 @@ from werkzeug.local import LocalProxy
 
 from flask_cqlalchemy import CQLAlchemy
 from flask_cqlalchemy.config import DEFAULT_BIND
-from flask_cqlalchemy.connection import NOT_SET, PagedRows
+from flask_cqlalchemy.connection import NOT_SET, Connection, PagedRows
 from flask_cqlalchemy.connection.place import Place
 from flask_cqlalchemy.signals import StatementInfo, before_statement
 
@@ -273,6 +273,15 @@ def _counted() -> Iterator[list[object]]:
         # cqlengine has one call for all pages.
         del found[before:]
 
+    send = Connection.execute
+
+    def send_unheard(self: Connection, *args: Any, **options: Any) -> Any:
+        before = len(found)
+        rows = send(self, *args, **options)
+        if options.get("paging_state") is not None:
+            del found[before:]
+        return rows
+
     def count(*args: Any, **kwargs: Any) -> Any:
         name = kwargs.get("connection")
         # A connection of the kit's own sends the signal, too.
@@ -282,12 +291,14 @@ def _counted() -> Iterator[list[object]]:
 
     connection.execute = count
     PagedRows.start_next_page = start_unheard  # type: ignore[method-assign]
+    Connection.execute = send_unheard  # type: ignore[method-assign]
     try:
         with before_statement.connected_to(hear):
             yield found
     finally:
         connection.execute = execute
         PagedRows.start_next_page = start_next_page  # type: ignore[method-assign]
+        Connection.execute = send  # type: ignore[method-assign]
 
 
 def execute_count(expected: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
