@@ -407,6 +407,11 @@ class BoundModel(CQLEngineModel, Mapped, metaclass=_ModelMeta):
                 raise PolymorphicModelException(
                     f"{mapper.name} is the base of models that share a table: save one of those."
                 )
+            if mapper.kind is not None and mapper.kind.is_nameless:
+                raise PolymorphicModelException(
+                    f"{mapper.name} has no __discriminator_value__, so nobody could tell of which "
+                    "model its row is: give it one, or save a model that has."
+                )
             if getattr(self, mapper.discriminator) != self.__discriminator_value__:
                 setattr(self, mapper.discriminator, self.__discriminator_value__)
         if "validate" in mapper.overridden:

@@ -18,7 +18,6 @@ ABOVE = ("blueprints", "factory")
 #: are never among them.
 REACHES = {
     "columns.values": {
-        "_asdict": "the fields of a named tuple, as Python documents it",
         "_db_map": "the names of a user type's fields in CQL, which cqlengine keeps",
         "_fields": "the fields of a user type, which cqlengine keeps",
         "_items": "the pairs of the driver's map, whose items() serializes each key",

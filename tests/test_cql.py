@@ -193,9 +193,9 @@ def test_a_long_statement_is_named_in_eighty_characters(cql: CQLAlchemy) -> None
 @pytest.mark.parametrize(
     ("values", "start"),
     [
-        (["b", "one", "x"], "INSERT INTO post (blog, id, title) VALUES (?, ?, ?).id: a str cannot"),
-        (["b", 2**40, "x"], "INSERT INTO post (blog, id, title) VALUES (?, ?, ?).id: a int cannot"),
-        (["b", 1, 5], "INSERT INTO post (blog, id, title) VALUES (?, ?, ?).title: a int cannot"),
+        (["b", "one", "x"], "INSERT INTO post (blog, id, title) VALUES (?, ?, ?).id takes a whole"),
+        (["b", 2**40, "x"], "INSERT INTO post (blog, id, title) VALUES (?, ?, ?).id takes a whole"),
+        (["b", 1, 5], "INSERT INTO post (blog, id, title) VALUES (?, ?, ?).title takes text"),
     ],
 )
 def test_a_value_of_the_wrong_type_names_its_column(

@@ -129,6 +129,7 @@ SET_LATER = {
     },
     "Model": {
         "__bind_key__",
+        "__view__",
         "__mapper__",
         "_values",
         "_is_persisted",

@@ -392,7 +392,9 @@ def test_a_key_that_is_missing_is_a_404(cql: CQLAlchemy, name: str) -> None:
         cql.get_or_404(model(cql, "Key"), **{**WHOLE, name: None})
 
 
-@pytest.mark.parametrize("value", [object(), [1], {"a": 1}, b"x", {1}], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [object(), [1], {"a": 1}, b"x", {1}], ids=lambda value: type(value).__name__
+)
 def test_a_key_that_only_a_program_can_give_is_an_error(cql: CQLAlchemy, value: Any) -> None:
     with pytest.raises(ValidationError) as caught:
         cql.get_or_404(model(cql, "Key"), **{**WHOLE, "number": value})

@@ -1076,7 +1076,9 @@ def test_an_attribute_of_the_program_is_no_field(cql: CQLAlchemy) -> None:
     for name in ("blog", "_is_persisted", "_values", "__class__", "save"):
         with pytest.raises(ValidationError) as caught:
             schema_for(type(row)).load({name: None}, instance=row)
-        assert caught.value.messages == {name: [UNKNOWN]}
+        messages: Any = caught.value.messages
+        assert [*messages] == [name]
+        assert messages[name][0].startswith("Unknown field")
 
 
 @pytest.mark.parametrize(

@@ -1109,3 +1109,17 @@ def test_kinds_are_told_apart_in_every_keyspace(cql: CQLAlchemy, kinds: Any) -> 
         assert sorted(names(of_ada(animal))) == ["Rex", "Tom"]
     finally:
         cql.session.execute(f"DROP KEYSPACE {other}", timeout=60)
+
+
+def test_a_model_without_a_value_of_its_own_saves_no_row(unused: CQLAlchemy) -> None:
+    class Animal(unused.Model):
+        id = unused.columns.Integer(primary_key=True)
+        kind = unused.columns.Text(discriminator_column=True)
+
+    class Mammal(Animal):
+        milk = unused.columns.Boolean()
+
+    with pytest.raises(PolymorphicModelException, match="Mammal has no __discriminator_value__"):
+        Mammal(id=1).save()
+    with pytest.raises(PolymorphicModelException, match="Mammal has no __discriminator_value__"):
+        Mammal.create(id=1)

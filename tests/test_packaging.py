@@ -81,7 +81,7 @@ def test_the_local_extra_is_not_needed_by_the_core() -> None:
 #: Modules that programs without Flask load, and what each must leave alone.
 WITHOUT_FLASK = {
     "flask_cqlalchemy.columns": ["flask", "flask_cqlalchemy.extension", "flask_cqlalchemy.models"],
-    "flask_cqlalchemy.errors": ["flask", "marshmallow", "cassandra"],
+    "flask_cqlalchemy.errors": ["flask", "marshmallow", "cassandra.cluster"],
     "flask_cqlalchemy.local.supervisor": ["flask", "marshmallow", "flask_cqlalchemy.extension"],
 }
 

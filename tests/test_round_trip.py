@@ -1470,9 +1470,6 @@ def test_a_decimal_of_more_digits_than_the_driver_writes_is_refused(cql: CQLAlch
     )
 
 
-@pytest.mark.xfail(
-    strict=True, raises=TypeError, reason="cqlengine sorts the keys of a map that it updates."
-)
 @pytest.mark.parametrize(
     ("name", "given"),
     [

@@ -679,18 +679,20 @@ def _convert_user_type(column: Any, value: Any, method: Method) -> Any:
     return made
 
 
-def _fields_in_row(value: Any) -> Mapping[str, Any] | None:
+def _fields_in_row(kind: Any, value: Any) -> Mapping[str, Any] | None:
     """Return the fields, by their names in CQL, of what the driver makes of a user type whose class
     its session does not know: a named tuple, or the class that another model has for the type.
     """
     if isinstance(value, BaseUserType):
+        if value.type_name() != kind.type_name():
+            return None
         return {field.db_field_name: value[name] for name, field in value._fields.items()}
     as_dict = getattr(value, "_asdict", None) if isinstance(value, tuple) else None
     return None if as_dict is None else as_dict()
 
 
 def _make_user_type(kind: Any, value: Any) -> Any:
-    given, in_row = value, _fields_in_row(value)
+    given, in_row = value, _fields_in_row(kind, value)
     if in_row is not None:
         # The type in the keyspace may have fields that the class has not.
         names = {field.db_field_name for field in kind._fields.values()}

@@ -50,6 +50,11 @@ class Kind:
         return name
 
     @property
+    def is_nameless(self) -> bool:
+        """Whether nothing in a row could say that it is the model's."""
+        return self.value is None and not self.takes_null
+
+    @property
     def is_key(self) -> bool:
         """Whether the discriminator is a part of the primary key."""
         return bool(self.column.is_primary_key)

@@ -112,7 +112,7 @@ def columns(every: Every) -> None:
     reveal_type(every.office.street)  # str
     reveal_type(every.office.number)  # int | None
     reveal_type(every.homes)  # list[Address]
-    reveal_type(Visits().count)  # int | None
+    reveal_type(Visits().count)  # int
     reveal_type(Post().slug)  # str | None
     reveal_type(Post().id)  # UUID
     reveal_type(Post().at)  # datetime
