@@ -24,7 +24,8 @@ from .connection import kit_error
 from .errors import BulkError, CassandraUnavailable, CQLAlchemyError, OutcomeUnknown
 from .mapping.instances import given_values, make_light, mark_deleted, mark_saved
 from .query.kinds import of_own_kind
-from .query.options import WriteOptions
+from .query.options import WriteOptions, take_options
+from .query.saving import check_unchanged_key
 from .query.writes import (
     bind_change,
     bind_insert,
@@ -212,7 +213,8 @@ def bulk_create(
         given = _given(mapper, row)
         is_instance = isinstance(row, model)
         if itself:
-            query, stored = bind_insert(mapper, place, given, options, defaults=not is_instance)
+            own = _options_of(mapper, row, ttl) if isinstance(row, model) else options
+            query, stored = bind_insert(mapper, place, given, own, defaults=not is_instance)
             return _Request(_Row(index, row, stored if is_instance else None), query)
         if isinstance(row, model):
             # A copy: what has been collected counts as stored, and this one is not yet.
@@ -278,6 +280,8 @@ def bulk_delete(
 
     def make(index: int, given: object) -> _Request:
         key = _key_of(mapper, given)
+        if isinstance(given, model):
+            check_unchanged_key(given)
         if isinstance(given, model) and "delete" in mapper.overridden:
             instance = copy.deepcopy(given)
             query = _collect(mapper, lambda batch: instance.batch(batch).delete())
@@ -296,6 +300,24 @@ def bulk_delete(
         concurrency,
         on_progress,
         max_failures,
+    )
+
+
+def _options_of(mapper: Mapper, row: Model, ttl: int | None) -> WriteOptions:
+    """Return the options of a row that is an instance, which are for this write.
+
+    :raises CQLEngineException: if they ask for what a bulk write does not tell.
+    """
+    own = take_options(row)
+    if own.is_conditional or own.batch is not None:
+        raise CQLEngineException(
+            f"{mapper.name}: an instance of a bulk write has no batch and no condition, such as "
+            "if_not_exists(): save() it."
+        )
+    return WriteOptions(
+        ttl=own.ttl if ttl is None else ttl or None,
+        timestamp=own.timestamp,
+        consistency=own.consistency,
     )
 
 
@@ -415,7 +437,7 @@ def _given(mapper: Mapper, row: Any) -> Mapping[str, object]:
 
 
 def _collect(mapper: Mapper, act: Callable[[Batch], object]) -> BoundQuery:
-    """Return the query that cqlengine's own code makes, for what no statement of the kit's does."""
+    """Return the query that the model's own methods make."""
     batch = Batch("counter" if mapper.has_counters else "unlogged")
     act(batch)
     return batch.to_query()

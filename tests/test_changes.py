@@ -386,3 +386,37 @@ def test_timestamps_of_the_program_s_own_decide(cql: CQLAlchemy) -> None:
         Note.batch(batch).timestamp(now + 20).create(id=1, text="later")
         Note.batch(batch).timestamp(now + 10).create(id=1, text="earlier")
     assert Note.get(id=1).text == "later"
+
+
+def test_writes_of_several_partitions_are_seen_to_meet(cql: CQLAlchemy) -> None:
+    with cql.batch() as batch:
+        Note.objects(id__in=[1, 2]).batch(batch).update(text="zebra")
+        Note.objects(id=1).batch(batch).update(text="ant")
+    assert {row.id: row.text for row in Note.objects} == {1: "ant", 2: "zebra"}
+
+
+def test_a_conditional_batch_is_refused_where_its_writes_meet(cql: CQLAlchemy) -> None:
+    Note.create(id=1, text="a", visits=1)
+    batch = cql.batch()
+    Note.objects(id=1).iff(text="a").batch(batch).update(text="b")
+    Note.objects(id=1).batch(batch).update(visits=3)
+    Note.objects(id=1).batch(batch).update(visits=2)
+    with pytest.raises(ValidationError, match="a batch writes a row twice"):
+        batch.execute()
+    assert Note.get(id=1).visits == 1
+
+
+def test_a_static_column_is_updated_with_a_condition_on_a_row(cql: CQLAlchemy) -> None:
+    row = Entry.create(room="a", at=1, topic="one", text="x")
+    row.iff(text="x").update(topic="two")
+    with pytest.raises(LWTException):
+        row.iff(text="y").update(topic="three")
+    assert Entry.get(room="a", at=1).topic == "two"
+    found, created = Entry.update_or_create(room="a", at=1, topic="four")
+    assert (found.topic, found.text, created) == ("four", "x", False)
+
+
+def test_an_iterator_is_written_whatever_happens_first(cql: CQLAlchemy) -> None:
+    Note.create(id=1, text="a", tags={"old"})
+    found, created = Note.update_or_create(id=1, tags=(tag for tag in ["x", "y"]))
+    assert (found.tags, created) == ({"x", "y"}, False)

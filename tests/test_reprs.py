@@ -25,20 +25,24 @@ def database() -> CQLAlchemy:
     db = CQLAlchemy()
 
     class Street(db.UserType):
+        __type_name__ = "shown_street"
         name = db.columns.Text()
         built = db.columns.Date()
 
     class Address(db.UserType):
+        __type_name__ = "shown_address"
         street = db.columns.UserDefinedType(Street)
         zip_code = db.columns.Integer()
 
     class Message(db.Model):
+        __table_name__ = "shown_message"
         room = db.columns.Text(primary_key=True, partition_key=True)
         day = db.columns.Date(primary_key=True, partition_key=True)
         at = db.columns.DateTime(primary_key=True, clustering_order="DESC")
         text = db.columns.Text(db_field="body")
 
     class Person(db.Model):
+        __table_name__ = "shown_person"
         id = db.columns.Integer(primary_key=True)
         home = db.columns.UserDefinedType(Address)
         homes = db.columns.List(db.columns.UserDefinedType(Address))
@@ -47,6 +51,7 @@ def database() -> CQLAlchemy:
         pair = db.columns.Tuple(db.columns.Date, db.columns.Integer)
 
     class Pet(db.Model):
+        __table_name__ = "shown_pet"
         owner = db.columns.Text(primary_key=True)
         kind = db.columns.Text(discriminator_column=True, index=True)
 

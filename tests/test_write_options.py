@@ -13,7 +13,7 @@ import pytest
 from cassandra.cqlengine import CQLEngineException, ValidationError
 from cassandra.cqlengine.query import BatchQuery, LWTException
 
-from flask_cqlalchemy import CQLAlchemy
+from flask_cqlalchemy import BulkError, CQLAlchemy
 
 from .cql_helpers import module_fixtures, sent, text_of
 
@@ -537,3 +537,70 @@ def test_a_null_and_a_value_with_a_time_to_live_are_one_statement(cql: CQLAlchem
     assert len(statements) == 1
     assert (Note.get(id=1).text, Note.get(id=1).author) == ("b", None)
     assert ttl_of(cql) is not None
+
+
+# Instances that are no whole rows
+
+
+def test_an_update_of_a_new_instance_does_not_make_it_one_that_is_stored(cql: CQLAlchemy) -> None:
+    """What the batch would have written beside it stays to be written."""
+    row = leave_unsent(
+        cql.batch(), lambda batch: Note.batch(batch).create(id=1, text="a", author="Ada")
+    )
+    row.ttl(500).update(text="b")
+    row.save()
+    assert state_of(Note.get(id=1)) == ["b", "Ada", set(), [], {}]
+
+
+def test_a_deleted_instance_is_written_whole_in_the_same_batch(cql: CQLAlchemy) -> None:
+    row = Note.create(id=1, text="a", author="Ada", tags={"a"})
+    with cql.batch() as batch:
+        row.batch(batch).delete()
+        row.text = "b"
+        row.batch(batch).save()
+    assert state_of(Note.get(id=1)) == ["b", "Ada", {"a"}, [], {}]
+    with sent(cql) as statements:
+        row.save()
+    assert statements == []
+
+
+def test_a_second_insert_removes_nothing_that_was_not_given(cql: CQLAlchemy) -> None:
+    Note.objects(id=1).update(author="theirs")
+    row = leave_unsent(cql.batch(), lambda batch: Note.batch(batch).create(id=1, text="a"))
+    row.save()
+    assert state_of(Note.get(id=1)) == ["a", "theirs", set(), [], {}]
+
+
+def test_an_option_is_a_reason_to_write_the_same_collection(cql: CQLAlchemy) -> None:
+    row = Note.create(id=1, text="a", tags={"a"})
+    with sent(cql) as statements:
+        row.ttl(500).update(tags={"a"})
+    assert len(statements) == 1
+    with pytest.raises(LWTException):
+        row.iff(author="Ada").update(tags={"a"})
+    assert Note.get(id=1).tags == {"a"}
+
+
+def test_a_bulk_delete_refuses_an_instance_of_another_key(cql: CQLAlchemy) -> None:
+    row = Note.create(id=1, text="a")
+    Note.create(id=2, text="other")
+    row.id = 2
+    with pytest.raises(BulkError, match="was changed from 1 to 2"):
+        cql.bulk_delete(Note, [row])
+    assert Note.objects.count() == 2
+
+
+def test_a_bulk_write_has_the_options_of_its_instances(cql: CQLAlchemy) -> None:
+    cql.bulk_create(Note, [Note(id=1, text="a").ttl(500)])
+    assert ttl_of(cql) is not None
+    with pytest.raises(BulkError, match="no batch and no condition"):
+        cql.bulk_create(Note, [Note(id=2, text="a").if_not_exists()])
+
+
+def test_looking_at_a_collection_that_was_not_read_does_not_read_it(cql: CQLAlchemy) -> None:
+    Note.create(id=1, text="a", tags={"a"})
+    row = Note.objects(id=1).only(["text", "author", "lines", "links"]).get()
+    assert row.tags == set()
+    row.id = 2
+    with pytest.raises(ValidationError, match="tags"):
+        row.save()

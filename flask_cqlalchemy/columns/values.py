@@ -239,9 +239,9 @@ def _take_boolean(kind: str, value: Any) -> bool:
         return value
     try:
         # A number, such as 1, and what a library has for a truth value.
-        for known in (False, True):
-            if value == known:
-                return known
+        no, yes = bool(value == False), bool(value == True)  # noqa: E712 - of another class
+        if no != yes:
+            return yes
     except Exception:
         raise refusal(kind, value) from None
     if isinstance(value, Real | Decimal):
@@ -607,7 +607,7 @@ def _convert_map(column: Any, value: Any, method: Method) -> dict[Any, Any]:
             raise within(" (a value)", error) from error
         except TypeError:
             raise Refusal("has a key that cannot be one of a Python dict") from None
-    if value.__class__ is dict and len(made) < len(value):
+    if method != "to_python" and len(made) < len(value):
         raise Refusal("has two keys that are equal once they are of the key's type")
     _check_size(made, method)
     return made

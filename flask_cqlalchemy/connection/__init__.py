@@ -402,15 +402,17 @@ class Connection:
         live, hosts = self._live, self.settings.hosts
         if not isinstance(error, NoHostAvailable) or live is None or not hosts:
             return
-        known = live.cluster.metadata.all_hosts()
-        if any(host.is_up for host in known) or not live.lookup.acquire(blocking=False):
+        nodes = live.cluster.metadata.all_hosts
+        if any(host.is_up for host in nodes()) or not live.lookup.acquire(blocking=False):
             return
 
         def look_up() -> None:
             # A thread of its own: a name server that is out, too, may take long to say nothing.
             try:
                 found = {address for host in hosts for address in _addresses(host)}
-                if found - {host.address for host in known}:
+                known = {host.address for host in nodes()}
+                known |= {point.address for point in live.cluster.endpoints_resolved}
+                if found - known and not any(host.is_up for host in nodes()):
                     self._drop(live)
             finally:
                 live.lookup.release()

@@ -167,7 +167,7 @@ def was_read(instance: object, name: str) -> bool:
     """Return whether an instance has a column: not if it was read without it. Null is a value."""
     state = instance.__dict__
     if "_values" not in state:
-        return _is_in(state, name)
+        return name in state
     if name not in state.get(_UNREAD, ()):
         return True
     manager = state["_values"][name]
@@ -248,10 +248,15 @@ def given_values(instance: Model) -> dict[str, object]:
     """
     state = instance.__dict__
     if "_values" not in state:
+        # Of a new one what is null was not given, unless it was assigned.
+        originals, stored = scalar_changes(instance), is_stored(instance)
         return {
             name: getattr(instance, name)
-            for name in instance.__mapper__.columns
-            if name in state or state.get(name + _READ)
+            for name, column in instance.__mapper__.columns.items()
+            if state.get(name) is not None
+            or state.get(name + _READ)
+            or name in originals
+            or (stored and name in state and not column.static)
         }
     return {
         name: manager.value
@@ -273,6 +278,9 @@ def make_light(instance: Model, row: dict[str, object]) -> None:
         # A program may hold on to the collection that it has read from the instance.
         held = {name: values[name].value for name in instance.__mapper__.readers}
         others = {name: value for name, value in state.items() if name not in _MADE_BY_CQLENGINE}
+        if state.get("_connection"):
+            # Where the row is, is not an option of one write.
+            others["_connection"] = state["_connection"]
         state = row | others
         object.__setattr__(instance, "__dict__", state)
     for name, value in held.items():
@@ -419,7 +427,8 @@ def mark_written(instance: Model, written: Mapping[str, tuple[Any, Any]]) -> Non
         changed since stays to be written.
     """
     state = instance.__dict__
-    state.pop("_is_persisted", None)
+    if is_stored(instance) or _is_whole(instance, written):
+        state.pop("_is_persisted", None)
     for name, (given, stored) in written.items():
         if "_values" not in state:
             _mark_in_row(instance, name, given, stored)
@@ -432,6 +441,13 @@ def mark_written(instance: Model, written: Mapping[str, tuple[Any, Any]]) -> Non
         manager.previous_value = deepcopy(stored)
     if _UNREAD in state:
         state[_UNREAD] -= written.keys()
+
+
+def _is_whole(instance: Model, written: Iterable[str]) -> bool:
+    """Return whether the row of a new instance has all of it, though it was not inserted."""
+    mapper: Mapper = instance.__mapper__
+    others = mapper.columns.keys() - mapper.primary_key.keys() - {*written}
+    return all(mapper.columns[name]._val_is_null(getattr(instance, name)) for name in others)
 
 
 def _mark_in_row(instance: Model, name: str, given: Any, stored: Any) -> None:

@@ -94,6 +94,7 @@ class Writer:
     :ivar settable: columns that one UPDATE may set: all but the keys.
     :ivar scalars: of these, the ones whose change is written as a new value of the whole row's, and
         whose values do not change in place.
+    :ivar required: the columns that must have a value.
     :ivar has_static: whether a partition has columns of its own.
     """
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from cassandra import InvalidRequest
-from cassandra.cqlengine import CQLEngineException
+from cassandra.cqlengine import CQLEngineException, ValidationError
 from cassandra.cqlengine.query import QueryException
 from cassandra.cqlengine.statements import BaseCQLStatement
 from werkzeug.exceptions import NotFound
@@ -25,7 +25,7 @@ from ..mapping.instances import make_instances, mark_unread
 from ..statements.compiling import compile_statement
 from ..statements.info import StatementInfo
 from ..statements.sending import bind_query
-from .conditions import Comparison, check_lengths
+from .conditions import Comparison, check_lengths, find_impossible
 from .items import Items
 from .kinds import KeptRows, of_own_kind, own_conditions
 from .options import OPTIONS, WriteOptions, give_options, options_of
@@ -340,6 +340,8 @@ class Query(Selection, Generic[T_co]):
         if not (self._limit or self._distinct_fields or of_own_kind(self)[1]):
             try:
                 found = query._execute(query.count_statement())
+            except ValidationError as error:
+                raise find_impossible(self._where, error, self.mapper.name) from error
             except InvalidRequest as error:
                 raise self.refusal(error) from error
             count: int = found.one()["count"]

@@ -6,7 +6,7 @@ and the other one is told what it has. Such a write costs four times as much as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cassandra.cqlengine import CQLEngineException, ValidationError
@@ -61,6 +61,7 @@ class Creating(Query[T_co]):
 
         :raises LWTException: if that happens ten times on end.
         """
+        mapper = self.mapper
         given = self._values_of("update_or_create", defaults, values)
         key = self._key_in(given)
         changes = {name: value for name, value in given.items() if name not in key}
@@ -69,7 +70,12 @@ class Creating(Query[T_co]):
             if not changes:
                 return self._whole(found, given)
             # Without the condition on a discriminator, with which query sets may begin.
-            self.narrowed((), (), ()).filter(**key).if_exists().update(**changes)
+            rows = self.narrowed((), (), ())
+            if changes.keys() <= {*mapper.static}:
+                # They are the partition's, whatever rows it has.
+                rows.filter(**{name: key[name] for name in mapper.partition_key}).update(**changes)
+            else:
+                rows.filter(**key).if_exists().update(**changes)
             return self.get(**key)
 
         return self._insert_or(update, given)
@@ -99,7 +105,11 @@ class Creating(Query[T_co]):
             raise ValidationError(
                 f"{mapper.name}.{min(twice)} is given twice: as an argument, and in defaults."
             )
-        given = {**values, **further}
+        # All is written again if the row goes in between, and an iterator gives its values once.
+        given = {
+            name: list(value) if isinstance(value, Iterator) else value
+            for name, value in {**values, **further}.items()
+        }
         check_key(mapper, given)
         return given
 

@@ -47,7 +47,9 @@ _FIXED = (EqualsOperator, InOperator)
 #: What Cassandra says of a query that the table is not made for; its other refusals, such as of a
 #: table that is missing, are passed on as they are.
 _REFUSALS = re.compile(
-    r"use ALLOW FILTERING|be restricted|[Ss]upport|SELECT DISTINCT|Cannot use CONTAINS"
+    r"use ALLOW FILTERING|be restricted|(?:not|only|are|is) supported|(?:not|n't) support"
+    r"|only supports|SELECT DISTINCT|Cannot use CONTAINS",
+    re.IGNORECASE,
 )
 
 #: What Cassandra says of a key that no row can have.

@@ -66,6 +66,8 @@ def insert(model: type[M], given: Mapping[str, object], options: WriteOptions = 
     instance = make_instance(model, row)
     if options.batch is not None:
         row["_is_persisted"] = False
+    if options.connection is not None:
+        row["_connection"] = options.connection
     send(query, options, partial(mark_stored, instance))
     return instance
 
@@ -158,18 +160,23 @@ def change_instance(
     written: dict[str, tuple[object, object]] = {}
     for name, (value, previous) in changes.items():
         column = mapper.writer.by_name[name]
-        if not column.is_key:
-            stored = assignments.change(column, value, previous)
-            # Before the batch is sent, a program may change a collection in place.
-            given = deepcopy(value) if pending is not None and name in mapper.readers else value
-            written[name] = given, stored
+        if column.is_key:
+            continue
+        if value == previous and column.kind != "counter":
+            # The same, for the sake of an option: the whole of it.
+            previous = UNKNOWN
+        stored = assignments.change(column, value, previous)
+        # Before the batch is sent, a program may change a collection in place.
+        kept = deepcopy(value) if pending is not None and name in mapper.readers else value
+        written[name] = kept, stored
     for column in mapper.writer.required:
         if column.name not in written and was_read(instance, column.name):
             column.validate(getattr(instance, column.name))
     if not assignments:
         return
     place = mapper.place(options.bind)
-    where = _key_where(mapper, instance, only_partition=assignments.only_static)
+    only_partition = assignments.only_static and _is_static(mapper, options.conditions)
+    where = _key_where(mapper, instance, only_partition=only_partition)
     query = bind_update(mapper, place, assignments, where, options)
     send(query, options, partial(mark_written, instance, written))
     if pending is not None:
@@ -189,8 +196,8 @@ def _change_light(instance: Model, given: Mapping[str, object]) -> bool:
     if not (wanted.keys() <= writer.scalars.keys() and is_light(instance)):
         return False
     for column in writer.required:
-        if column.name not in wanted:
-            column.validate(row.get(column.name))
+        if column.name not in wanted and column.name in row:
+            column.validate(row[column.name])
     kept: dict[str, object] = {}
     texts: list[str] = []
     values: list[object] = []
@@ -218,11 +225,10 @@ def _change_light(instance: Model, given: Mapping[str, object]) -> bool:
     return True
 
 
-def delete_instance(instance: Model, options: WriteOptions = PLAIN) -> None:
-    """Delete the row of an instance, which is a new one then.
+def check_unchanged_key(instance: Model) -> None:
+    """Refuse to delete the row of an instance whose key was changed.
 
-    :raises ValidationError: if its key was changed, or lacks a part of the partition key.
-    :raises LWTException: if a condition did not hold.
+    :raises ValidationError: naming the column.
     """
     mapper: Mapper = instance.__mapper__
     if changed := changed_key(instance):
@@ -230,8 +236,27 @@ def delete_instance(instance: Model, options: WriteOptions = PLAIN) -> None:
             f"{_key_changed(mapper, changed)} It is not clear which row shall be deleted: use "
             f"{mapper.name}.objects(...).delete()."
         )
+
+
+def delete_instance(instance: Model, options: WriteOptions = PLAIN) -> None:
+    """Delete the row of an instance, which is a new one then.
+
+    :raises ValidationError: if its key was changed, or lacks a part of the partition key.
+    :raises LWTException: if a condition did not hold.
+    """
+    mapper: Mapper = instance.__mapper__
+    check_unchanged_key(instance)
     query = bind_delete(mapper, mapper.place(options.bind), _key_where(mapper, instance), options)
     send(query, options, partial(mark_deleted, instance))
+    if options.batch is not None:
+        gone = {name: None for name, each in mapper.writer.settable.items() if not each.is_static}
+        contents_of(options.batch).pending(instance).update(gone)
+
+
+def _is_static(mapper: Mapper, conditions: Iterable[WhereClause]) -> bool:
+    """Return whether all conditions are on columns that a partition has once."""
+    static = {mapper.columns[name].db_field_name for name in mapper.static}
+    return all(clause.field in static for clause in conditions)
 
 
 def _key_changed(mapper: Mapper, changed: Mapping[str, tuple[object, object]]) -> str:

@@ -96,6 +96,10 @@ class Selection(ModelQuerySet):
         clone._defer_fields = set(self._defer_fields)
         return clone
 
+    def __getstate__(self) -> dict[str, object]:
+        # What has been read is read again: its pages belong to this process.
+        return self._derive().__dict__
+
     def _derive(self) -> Self:
         """Return a query set like this one, not executed, with the same conditions and options."""
         clone = object.__new__(self.__class__)

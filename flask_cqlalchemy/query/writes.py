@@ -1,6 +1,7 @@
 """Writes: one statement each, prepared, with every value bound.
 
-An INSERT names every column: what is not given is left unset, and what is given as None is null.
+An INSERT names every column, or those of a partition alone: what is not given is left unset, and
+what is given as None is null.
 An UPDATE names the columns that change, and null for those that are removed. Options and conditions
 are of the one statement. Its text does not depend on the values.
 """

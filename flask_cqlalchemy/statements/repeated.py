@@ -1,8 +1,8 @@
 """The same row twice in one batch: the later write wins.
 
 The statements of a batch have one timestamp, at which a deletion beats a value, and the greater
-value the smaller one. So those that write the same cells get timestamps of their own: the last one
-the present, and each before it a microsecond less.
+value the smaller one. So those that write the same cells get timestamps of their own, each after
+the one before.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _QUOTED = re.compile(r'"((?:[^"]|"")+)"')
 _ALL = "*"
 
 #: Stands for what a partition has once: its row.
-_PARTITION = ("partition",)
+_PARTITION = "partition"
 
 
 class _Entry(Protocol):
@@ -58,9 +58,14 @@ def in_order(entries: Sequence[E]) -> Sequence[E]:
     ordered = list(entries)
     for numbers in groups:
         for clashing in _clashing([entries[number] for number in numbers]):
-            now = entries[numbers[0]].place.connection.session.cluster.timestamp_generator()
-            for back, index in enumerate(reversed(clashing)):
-                ordered[numbers[index]] = entries[numbers[index]].at(now - back)
+            for entry in entries:
+                if " IF " in entry.info.cql:
+                    # Cassandra gives all of a conditional batch one timestamp: refuse it.
+                    entry.at(0)
+            # Of the driver, each after the one before, and before those of later writes.
+            timestamp = entries[0].place.connection.session.cluster.timestamp_generator
+            for index in clashing:
+                ordered[numbers[index]] = entries[numbers[index]].at(timestamp())
     return ordered
 
 
@@ -83,8 +88,12 @@ def _groups(entries: Sequence[E]) -> list[list[int]]:
         return [numbers for numbers in by_row.values() if len(numbers) > 1]
     # Some statement is not about one row alone.
     by_partition: dict[object, list[int]] = {}
+    # An IN of the partition key may mean any partition of its table.
+    scattered = {each.info.subject for each in entries if each.statement.routing_key is None}
     for number, entry in enumerate(entries):
-        by_partition.setdefault((entry.info.subject, entry.partition), []).append(number)
+        subject = entry.info.subject
+        where = (subject, None if subject in scattered else entry.partition)
+        by_partition.setdefault(where, []).append(number)
     return [numbers for numbers in by_partition.values() if len(numbers) > 1]
 
 
@@ -112,29 +121,28 @@ def _clashing(entries: Sequence[_Entry]) -> Iterator[list[int]]:
     for index, entry in enumerate(entries):
         by_timestamp.setdefault(_bound(entry).get("[timestamp]"), []).append(index)
     for indexes in by_timestamp.values():
-        written: set[tuple[object, str]] = set()
+        written: dict[object, set[str]] = {}
         for cells in (_cells(entries[index]) for index in indexes):
             if any(_touches(cell, written) for cell in cells):
                 yield indexes
                 break
-            written |= cells
+            for row, column in cells:
+                written.setdefault(row, set()).add(column)
 
 
-def _touches(cell: tuple[object, str], written: set[tuple[object, str]]) -> bool:
+def _touches(cell: tuple[object, str], written: dict[object, set[str]]) -> bool:
     row, column = cell
-    if row is None:
+    if row is None or None in written:
         return bool(written)
-    rows = {each for each, _ in written}
-    if None in rows or (row, _ALL) in written or cell in written:
-        return True
-    return column == _ALL and row in rows
+    columns = written.get(row)
+    return columns is not None and (column == _ALL or _ALL in columns or column in columns)
 
 
 def _cells(entry: _Entry) -> set[tuple[object, str]]:
     """Return what a statement writes, as rows and columns; the row None is all of a partition."""
     mapper = mapper_of(entry.info.model)
     bound = _bound(entry)
-    if mapper is None:
+    if mapper is None or entry.statement.routing_key is None:
         return {(None, _ALL)}
     if mapper.has_counters and entry.info.kind == "update":
         # Both are added.
@@ -153,8 +161,9 @@ def _cells(entry: _Entry) -> set[tuple[object, str]]:
         columns = set(_QUOTED.findall(cql.partition(" FROM ")[0])) or {_ALL}
     clustering = [column.db_field_name for column in mapper.clustering_key.values()]
     is_whole = all(f'"{name}" = ?' in cql for name in clustering) or kind == "insert"
-    row = tuple(bound.get(name) for name in clustering) if is_whole else None
-    return {(_PARTITION if column in static else row, column) for column in columns}
+    partition = entry.partition
+    row = (partition, *map(bound.get, clustering)) if is_whole else None
+    return {((partition, _PARTITION) if column in static else row, column) for column in columns}
 
 
 def _bound(entry: _Entry) -> dict[str, object]:
