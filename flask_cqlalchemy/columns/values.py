@@ -607,7 +607,8 @@ def _convert_map(column: Any, value: Any, method: Method) -> dict[Any, Any]:
             raise within(" (a value)", error) from error
         except TypeError:
             raise Refusal("has a key that cannot be one of a Python dict") from None
-    if method != "to_python" and len(made) < len(value):
+    # What the driver has read keeps whatever Cassandra has.
+    if not isinstance(value, util.OrderedMap) and len(made) < len(value):
         raise Refusal("has two keys that are equal once they are of the key's type")
     _check_size(made, method)
     return made

@@ -48,7 +48,7 @@ _FIXED = (EqualsOperator, InOperator)
 #: table that is missing, are passed on as they are.
 _REFUSALS = re.compile(
     r"use ALLOW FILTERING|be restricted|(?:not|only|are|is) supported|(?:not|n't) support"
-    r"|only supports|SELECT DISTINCT|Cannot use CONTAINS",
+    r"|only supports|\bunsupported\b|SELECT DISTINCT|Cannot use CONTAINS",
     re.IGNORECASE,
 )
 
