@@ -182,6 +182,14 @@ class Assignments:
         self._remove_keys(column, value.keys() - kept.keys())
 
 
+def key_refusal(column: ColumnWriter) -> ValidationError:
+    """Return the error of an update of the primary key."""
+    return ValidationError(
+        f"{column.label} belongs to the primary key, which cannot be updated: a row with another "
+        "key is another row. Create that one, and delete this."
+    )
+
+
 def _read(mapper: Mapper, argument: str) -> tuple[ColumnWriter, str | None]:
     writer = mapper.writer
     operation: str | None
@@ -192,10 +200,7 @@ def _read(mapper: Mapper, argument: str) -> tuple[ColumnWriter, str | None]:
     if column is None:
         raise ValidationError(unknown_name(mapper.name, name, mapper.columns))
     if column.is_key:
-        raise ValidationError(
-            f"{column.label} belongs to the primary key, which cannot be updated: a row with "
-            "another key is another row. Create that one, and delete this."
-        )
+        raise key_refusal(column)
     if operation is not None and operation not in _OPERATIONS[column.kind]:
         known = ", ".join(f"{name}__{each}" for each in _OPERATIONS[column.kind])
         raise ValidationError(

@@ -29,7 +29,7 @@ from ..mapping.instances import (
     was_read,
 )
 from ..statements.sending import contents_of
-from .assignments import Assignments
+from .assignments import Assignments, key_refusal
 from .conditions import check_lengths, render
 from .options import PLAIN, WriteOptions
 from .writes import (
@@ -98,10 +98,7 @@ def check_changed_names(instance: Model, given: Mapping[str, object]) -> None:
     check_columns(mapper, given)
     for name in given.keys() & mapper.primary_key.keys():
         if given[name] != getattr(instance, name):
-            raise ValidationError(
-                f"{mapper.name}.{name} belongs to the primary key, which cannot be updated: a row "
-                "with another key is another row. Create that one, and delete this."
-            )
+            raise key_refusal(mapper.writer.by_name[name])
 
 
 def save_instance(instance: Model, options: WriteOptions = PLAIN) -> None:

@@ -172,20 +172,9 @@ def bind_update(
     :param where: conditions, each with its values.
     """
     used, values = _using(options)
-    values += assignments.values
-    for _, bound in where:
-        values += bound
-    conditions = [render(clause) for clause in options.conditions]
-    for _, bound in conditions:
-        values += bound
-    info = _update_info(
-        mapper,
-        place,
-        assignments.texts,
-        [text for text, _ in where],
-        used,
-        _if_cql([text for text, _ in conditions], options),
-    )
+    texts, condition, bound = _clauses(where, options)
+    values += [*assignments.values, *bound]
+    info = _update_info(mapper, place, assignments.texts, texts, used, condition)
     return _bind(mapper, place, info, values, options, idempotent=assignments.is_idempotent)
 
 
@@ -232,13 +221,8 @@ def bind_delete(
     :param where: conditions, each with its values.
     """
     used, values = _using(options, has_ttl=False)
-    for _, bound in where:
-        values += bound
-    conditions = [render(clause) for clause in options.conditions]
-    for _, bound in conditions:
-        values += bound
-    condition = _if_cql([text for text, _ in conditions], options)
-    texts = [text for text, _ in where]
+    texts, condition, bound = _clauses(where, options)
+    values += bound
     key = (place.keyspace, "delete", condition, *used, *texts)
     info = mapper.statements.get(key)
     if info is None:
@@ -275,6 +259,16 @@ def bind_removal(mapper: Mapper, place: Place, key: Mapping[str, object]) -> Bou
         (column.equals, [column.convert(key[column.name])[1]]) for column in mapper.writer.keys
     ]
     return bind_delete(mapper, place, where)
+
+
+def _clauses(
+    where: Sequence[tuple[str, Sequence[object]]], options: WriteOptions
+) -> tuple[list[str], str, list[object]]:
+    """Return the conditions of a WHERE and the IF behind them, and the values of both."""
+    conditions = [render(clause) for clause in options.conditions]
+    values = [value for _, bound in (*where, *conditions) for value in bound]
+    condition = _if_cql([text for text, _ in conditions], options)
+    return [text for text, _ in where], condition, values
 
 
 # Sending
